@@ -1,0 +1,91 @@
+"""The gradients of the contrastive loss in closed form (Wang & Liu, CVPR 2021, Eqs 2, 4, 5 and 8).
+
+Tensors: B anchors, M negatives, d dimensions. All functions are differentiable.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from .checks import check_finite, check_floating, check_similarities, check_tau
+from .losses import hard_negatives
+
+
+def probabilities(s_pos: Tensor, s_neg: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """The softmax over the positive and all negatives, Eq 2: exp(s / tau) over the sum of all of them.
+
+    s_pos [B], s_neg [B, M], tau > 0 -> p_pos [B], p_neg [B, M], which add up to 1 for each anchor.
+    """
+    check_similarities(s_pos, s_neg)
+    check_tau(tau)
+    p = torch.softmax(torch.cat([s_pos[:, None], s_neg], dim=1) / tau, dim=1)
+    return p[:, 0], p[:, 1:]
+
+
+def similarity_gradients(s_pos: Tensor, s_neg: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+    """The derivatives of the contrastive loss, Eq 4: -(1/tau) sum_k p_neg_k and (1/tau) p_neg.
+
+    s_pos [B], s_neg [B, M], tau > 0 -> g_pos [B] <= 0, g_neg [B, M] >= 0, which add up to 0 for each anchor.
+    """
+    _, p_neg = probabilities(s_pos, s_neg, tau)
+    return -p_neg.sum(dim=1) / tau, p_neg / tau
+
+
+def relative_penalty(s_neg: Tensor, tau: float, *, alpha: float | None = None, k: int | None = None) -> Tensor:
+    """Each negative's share r of the push, Eq 5: a Boltzmann distribution, softmax(s_neg / tau).
+
+    With alpha or k, Eq 8: the same over each anchor's hardest negatives (see `losses.hard_negatives`), 0 elsewhere.
+
+    s_neg [B, M], tau > 0 -> r [B, M] in [0, 1], each row adding up to 1.
+    """
+    check_floating("s_neg", s_neg, "B M")
+    check_finite("s_neg", s_neg)
+    check_tau(tau)
+    if alpha is None and k is None:
+        return torch.softmax(s_neg / tau, dim=1)
+    kept = hard_negatives(s_neg, alpha=alpha, k=k)
+    return torch.softmax((s_neg / tau).masked_fill(~kept, -math.inf), dim=1)
+
+
+def entropy(r: Tensor) -> Tensor:
+    """The entropy of each row of r, -sum_k r_k log r_k, in nats: 0 when one negative takes all, log M when all share.
+
+    r [B, M], rows of probabilities -> [B] in [0, log M].
+    """
+    check_floating("r", r, "B M")
+    check_finite("r", r)
+    return torch.special.entr(r).sum(dim=1)
+
+
+def effective_negatives(r: Tensor) -> Tensor:
+    """exp(entropy(r)): how many negatives, sharing equally, would be as spread out as r. r [B, M] -> [B] in [1, M]."""
+    return entropy(r).exp()
+
+
+def anchor_gradient(features: Tensor, positive_keys: Tensor, negative_keys: Tensor, tau: float) -> Tensor:
+    """The derivative of the contrastive loss by the anchor's embedding: attention minus the positive key.
+
+    Eq 4 and the chain rule give (p_pos k_pos + sum_j p_neg_j k_j - k_pos) / tau: softmax attention with the anchor as
+    query and the keys as both keys and values. p_pos k_pos - k_pos is written -(1 - p_pos) k_pos, with 1 - p_pos as
+    the sum of p_neg, which keeps its digits when p_pos is almost 1.
+
+    features [B, d], positive_keys [B, d], negative_keys [M, d], tau > 0 -> [B, d].
+    """
+    check_floating("features", features, "B d")
+    check_floating("positive_keys", positive_keys, "B d")
+    check_floating("negative_keys", negative_keys, "M d")
+    s_pos = (features * positive_keys).sum(dim=1)
+    g_pos, g_neg = similarity_gradients(s_pos, features @ negative_keys.T, tau)
+    return g_pos[:, None] * positive_keys + g_neg @ negative_keys
+
+
+def tangent(gradient: Tensor, features: Tensor) -> Tensor:
+    """The part of a gradient that moves a unit vector along the sphere: g - (g . f) f.
+
+    It is the derivative by the vector before normalisation, times that vector's length.
+    gradient [B, d], features [B, d], unit vectors -> [B, d], at right angles to features.
+    """
+    check_floating("gradient", gradient, "B d")
+    check_floating("features", features, "B d")
+    return gradient - (gradient * features).sum(dim=1, keepdim=True) * features

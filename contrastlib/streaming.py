@@ -1,0 +1,196 @@
+"""The losses on embeddings: one pass over the keys, the gradient in closed form, never the whole B x M matrix.
+
+Why it works: for all four losses the gradient by an anchor f_i is a weighted sum of keys,
+
+    dL_i/df_i = sum_j a_ij k_j - b_i k_pos,    a_ij = dL_i/ds_ij over the negatives,    b_i = -dL_i/ds_i,pos
+
+and for the contrastive loss a_ij = b_i softmax_j(s_ij / tau) with b_i = (1 - P_pos) / tau: attention, with the anchor
+as query and the keys as both keys and values. So it is streamed as attention is, with a running maximum. The positive's
+own column is left out rather than subtracted afterwards: where P_pos is almost 1, subtracting would cancel every digit.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+CHUNK = 4096  # keys at a time: B x CHUNK similarities stay in the processor's cache
+BLOCK = 2**21  # similarities at a time for the hard losses, which need whole rows
+LOG2E = math.log2(math.e)  # base-2 exponentials: torch.exp on a CPU is up to 80 times slower where it underflows
+
+
+def chosen(
+    features: Tensor, keys: Tensor, positive: Tensor | None, positive_keys: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """features, keys, and the positive keys, with features and positive keys in float32 (float64 if either is)."""
+    dtype = torch.float64 if torch.float64 in (features.dtype, keys.dtype) else torch.float32
+    if positive_keys is None:
+        positive_keys = keys[positive]
+    return features.to(dtype), keys, positive_keys.to(dtype)
+
+
+def no_autocast(tensor: Tensor):
+    """Autocast off: similarities rounded to half precision are wrong at small tau and near collapse."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def leave_out(s: Tensor, rows: tuple[Tensor, ...], start: int = 0) -> Tensor:
+    """Set each anchor's left-out keys to -inf in s [B, C], the columns from `start`, without asking the device."""
+    for row in rows:
+        column = (row - start).clamp(0, s.shape[1] - 1)[:, None]
+        here = ((row >= start) & (row < start + s.shape[1]))[:, None]
+        s.scatter_(1, column, torch.where(here, -math.inf, s.gather(1, column)))
+    return s
+
+
+class Softmax(Function):
+    """The contrastive loss [B], streamed over chunks of keys.
+
+    L = softplus(D), D = logsumexp_j(s_ij / tau) - s_pos / tau over the negatives j.
+    """
+
+    @staticmethod
+    def forward(ctx, features, keys, positive_keys, tau, *left_out):
+        with no_autocast(features):
+            queries = features * (LOG2E / tau)
+            top = torch.full_like(queries[:, :1], torch.finfo(queries.dtype).min)  # finite: -inf - -inf is NaN
+            total = torch.zeros_like(top)
+            pulled = torch.zeros_like(queries)
+            for start in range(0, len(keys), CHUNK):
+                chunk = keys[start : start + CHUNK].to(queries.dtype)
+                s = leave_out(queries @ chunk.T, left_out, start)
+                new_top = torch.maximum(top, s.amax(dim=1, keepdim=True))
+                shrink = (top - new_top).exp2_()
+                s.sub_(new_top).exp2_()
+                total.mul_(shrink).add_(s.sum(dim=1, keepdim=True))
+                pulled.mul_(shrink).addmm_(s, chunk)
+                top = new_top
+            lse = top + total.log2()
+            d = (lse - (queries * positive_keys).sum(dim=1, keepdim=True)) / LOG2E
+            weight = d.sigmoid() / tau
+            ctx.save_for_backward(features, keys, weight, lse, weight * (pulled / total - positive_keys), *left_out)
+            ctx.tau = tau
+            return F.softplus(d, threshold=40).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        features, keys, weight, lse, gradient, *left_out = ctx.saved_tensors
+        grad = grad[:, None]
+        grad_keys = None
+        with no_autocast(features):
+            pull = grad * weight * features  # what each anchor does to a key, before its share r_ij
+            if ctx.needs_input_grad[1]:
+                grad_keys = torch.empty_like(keys)
+                queries = features * (LOG2E / ctx.tau)
+                for start in range(0, len(keys), CHUNK):
+                    s = queries @ keys[start : start + CHUNK].to(queries.dtype).T
+                    r = leave_out(s, left_out, start).sub_(lse).exp2_()
+                    grad_keys[start : start + CHUNK] = r.T @ pull
+        return grad * gradient, grad_keys, -pull, None, *(None,) * len(left_out)
+
+
+class Hardest(Function):
+    """A loss [B] over each anchor's k largest similarities, exact, a block of anchors at a time.
+
+    `weigh(s_pos [b, 1], s [b, M]) -> (loss [b], a [b, M], b [b, 1])` gets s = -inf where a negative is dropped, may
+    overwrite it, and returns a = dloss/ds and b = -dloss/ds_pos.
+    """
+
+    @staticmethod
+    def forward(ctx, features, keys, positive_keys, k, weigh, *left_out):
+        losses, gradients, pulls = [], [], []
+        with no_autocast(features):
+            wide = keys.to(features.dtype)
+            for f, k_pos, *rows in blocks(len(keys), features, positive_keys, *left_out):
+                loss, a, b = weigh((f * k_pos).sum(dim=1, keepdim=True), hardest(f, wide, k, rows))
+                losses.append(loss)
+                gradients.append(a @ wide - b * k_pos)
+                pulls.append(b * f)
+        ctx.save_for_backward(features, keys, positive_keys, torch.cat(gradients), torch.cat(pulls), *left_out)
+        ctx.k, ctx.weigh = k, weigh
+        return torch.cat(losses)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        features, keys, positive_keys, gradient, pull, *left_out = ctx.saved_tensors
+        grad = grad[:, None]
+        grad_keys = None
+        if ctx.needs_input_grad[1]:
+            with no_autocast(features):
+                wide = keys.to(features.dtype)
+                grad_keys = torch.zeros_like(wide)
+                for g, f, k_pos, *rows in blocks(len(keys), grad, features, positive_keys, *left_out):
+                    _, a, _ = ctx.weigh((f * k_pos).sum(dim=1, keepdim=True), hardest(f, wide, ctx.k, rows))
+                    grad_keys.addmm_(a.T, g * f)
+                grad_keys = grad_keys.to(keys.dtype)
+        return grad * gradient, grad_keys, -grad * pull, None, None, *(None,) * len(left_out)
+
+
+def blocks(columns: int, *tensors: Tensor):
+    """Walk through several [B, ...] tensors together, so few rows at a time that rows x columns is about BLOCK."""
+    return zip(*(t.split(max(1, BLOCK // columns)) for t in tensors), strict=True)
+
+
+def hardest(f: Tensor, keys: Tensor, k: int, rows: list[Tensor]) -> Tensor:
+    """Similarities [b, M] of the anchors f with all keys, -inf but for the negatives at or above the k-th largest."""
+    s = leave_out(f @ keys.T, rows)
+    return s.masked_fill_(s < kth_largest(s, k), -math.inf)
+
+
+def kth_largest(s: Tensor, k: int) -> Tensor:
+    """The k-th largest value of each row of s [b, M] -> [b, 1]."""
+    if s.device.type == "cpu":  # numpy's partition is several times faster than torch.topk on a CPU
+        return torch.from_numpy(np.partition(s.numpy(), -k, axis=1)[:, -k].copy())[:, None]
+    return s.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+
+
+def weigh_softmax(tau: float):
+    """How the contrastive loss weighs the negatives it is shown: b times a Boltzmann distribution."""
+
+    def weigh(s_pos, s):
+        scale = LOG2E / tau
+        top = s.amax(dim=1, keepdim=True)
+        a = s.sub_(top).mul_(scale).exp2_()
+        total = a.sum(dim=1, keepdim=True)
+        d = (top - s_pos) / tau + total.log()
+        b = d.sigmoid() / tau
+        return F.softplus(d, threshold=40).squeeze(1), a.mul_(b / total), b
+
+    return weigh
+
+
+def weigh_sum(lam: float | None):
+    """How the simple loss weighs the negatives it is shown: all alike, lam, or 1 / their number if lam is None."""
+
+    def weigh(s_pos, s):
+        kept = s > -math.inf
+        a = kept.to(s.dtype)
+        a *= 1 / a.sum(dim=1, keepdim=True) if lam is None else lam
+        loss = (a * s.masked_fill_(~kept, 0)).sum(dim=1) - s_pos.squeeze(1)
+        return loss, a, torch.ones_like(s_pos)
+
+    return weigh
+
+
+def softmax(features, keys, positive, positive_keys, ignore, tau) -> Tensor:
+    """The contrastive loss [B] of checked arguments, as `losses.ContrastiveLoss.forward` takes them."""
+    left_out = [rows for rows in (positive, ignore) if rows is not None]
+    return Softmax.apply(*chosen(features, keys, positive, positive_keys), tau, *left_out)
+
+
+def hard_softmax(features, keys, positive, positive_keys, ignore, tau, k) -> Tensor:
+    """The hard contrastive loss [B] of checked arguments."""
+    left_out = [rows for rows in (positive, ignore) if rows is not None]
+    return Hardest.apply(*chosen(features, keys, positive, positive_keys), k, weigh_softmax(tau), *left_out)
+
+
+def hard_sum(features, keys, positive, positive_keys, ignore, lam, k) -> Tensor:
+    """The hard simple loss [B] of checked arguments."""
+    left_out = [rows for rows in (positive, ignore) if rows is not None]
+    return Hardest.apply(*chosen(features, keys, positive, positive_keys), k, weigh_sum(lam), *left_out)
