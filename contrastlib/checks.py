@@ -73,6 +73,27 @@ def check_same(name: str, tensor: Tensor, other_name: str, other: Tensor) -> Non
         )
 
 
+def check_alike(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """Refuse a tensor of another shape or on another device than `other` [B, d]."""
+    check_floating(name, tensor, "B d")
+    if tensor.shape != other.shape:
+        raise ValueError(
+            f"{name} has shape {list(tensor.shape)} and {other_name} {list(other.shape)}; "
+            f"give one row of {name} for each row of {other_name}: both [B, d]"
+        )
+    check_same(other_name, other, name, tensor)
+
+
+def check_dimensions(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """Refuse embeddings [B, d] and [M, d] that differ in d or in device."""
+    check_same(name, tensor, other_name, other)
+    if tensor.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"{name} have {tensor.shape[1]} dimensions and {other_name} {other.shape[1]}; "
+            f"both must come from embeddings of one size: {name} [B, d], {other_name} [M, d]"
+        )
+
+
 def check_one_of(alpha: float | None, k: int | None) -> None:
     """Refuse both or neither of alpha and k, alpha outside (0, 1], and k that is not a whole number >= 1."""
     if (alpha is None) == (k is None):
@@ -123,12 +144,7 @@ def check_embeddings(
     """Refuse arguments of a loss module that do not fit together; return the number of negatives of each anchor."""
     check_floating("features", features, "B d")
     check_floating("keys", keys, "M d")
-    check_same("features", features, "keys", keys)
-    if features.shape[1] != keys.shape[1]:
-        raise ValueError(
-            f"features have {features.shape[1]} dimensions and keys {keys.shape[1]}; "
-            "both must come from embeddings of one size: features [B, d], keys [M, d]"
-        )
+    check_dimensions("features", features, "keys", keys)
     if (positive is None) == (positive_keys is None):
         given = "neither" if positive is None else "both"
         raise ValueError(
@@ -138,13 +154,7 @@ def check_embeddings(
     check_finite("features", features)
     batch = len(features)
     if positive_keys is not None:
-        check_floating("positive_keys", positive_keys, "B d")
-        if positive_keys.shape != features.shape:
-            raise ValueError(
-                f"positive_keys has shape {list(positive_keys.shape)} and features {list(features.shape)}; "
-                "give one positive key per anchor: both [B, d]"
-            )
-        check_same("features", features, "positive_keys", positive_keys)
+        check_alike("positive_keys", positive_keys, "features", features)
         check_finite("positive_keys", positive_keys)
     negatives = len(keys)
     for name, rows in (("positive", positive), ("ignore", ignore)):

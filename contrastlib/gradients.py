@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_finite, check_floating, check_similarities, check_tau
+from .checks import check_alike, check_dimensions, check_finite, check_floating, check_similarities, check_tau
 from .losses import hard_negatives
 
 
@@ -67,14 +67,14 @@ def anchor_gradient(features: Tensor, positive_keys: Tensor, negative_keys: Tens
     """The derivative of the contrastive loss by the anchor's embedding: attention minus the positive key.
 
     Eq 4 and the chain rule give (p_pos k_pos + sum_j p_neg_j k_j - k_pos) / tau: softmax attention with the anchor as
-    query and the keys as both keys and values. p_pos k_pos - k_pos is written -(1 - p_pos) k_pos, with 1 - p_pos as
-    the sum of p_neg, which keeps its digits when p_pos is almost 1.
+    query and all keys as both keys and values, less the positive key, over tau.
 
     features [B, d], positive_keys [B, d], negative_keys [M, d], tau > 0 -> [B, d].
     """
     check_floating("features", features, "B d")
-    check_floating("positive_keys", positive_keys, "B d")
     check_floating("negative_keys", negative_keys, "M d")
+    check_alike("positive_keys", positive_keys, "features", features)
+    check_dimensions("features", features, "negative_keys", negative_keys)
     s_pos = (features * positive_keys).sum(dim=1)
     g_pos, g_neg = similarity_gradients(s_pos, features @ negative_keys.T, tau)
     return g_pos[:, None] * positive_keys + g_neg @ negative_keys
@@ -86,6 +86,6 @@ def tangent(gradient: Tensor, features: Tensor) -> Tensor:
     It is the derivative by the vector before normalisation, times that vector's length.
     gradient [B, d], features [B, d], unit vectors -> [B, d], at right angles to features.
     """
-    check_floating("gradient", gradient, "B d")
     check_floating("features", features, "B d")
+    check_alike("gradient", gradient, "features", features)
     return gradient - (gradient * features).sum(dim=1, keepdim=True) * features

@@ -1,0 +1,457 @@
+"""The losses: equations against plain arithmetic, modules against equations, invariants, precision, bad input."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck, gradgradcheck
+
+from contrastlib import streaming
+from contrastlib.losses import (
+    ContrastiveLoss,
+    HardContrastiveLoss,
+    HardSimpleLoss,
+    SimpleLoss,
+    contrastive,
+    hard_contrastive,
+    hard_negatives,
+    hard_simple,
+    simple,
+    simple_limit,
+    triplet_limit,
+)
+
+settings.register_profile("fast", deadline=None, max_examples=25)
+settings.load_profile("fast")
+
+
+def similarities(batch=5, negatives=9, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.rand(batch, negatives + 1, generator=generator, dtype=dtype) * 2 - 1
+    return s[:, 0], s[:, 1:]
+
+
+def sphere(n, d=8, seed=0, dtype=torch.float64):
+    return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1)
+
+
+# ---------------------------------------------------------------- the equations, against loops over plain numbers
+
+
+def loop_contrastive(s_pos, s_neg, tau):
+    return -math.log(math.exp(s_pos / tau) / (sum(math.exp(s / tau) for s in s_neg) + math.exp(s_pos / tau)))
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.3, 1.0, 20.0])
+def test_equations_against_loops(tau):
+    s_pos, s_neg = similarities()
+    rows = list(zip(s_pos.tolist(), s_neg.tolist(), strict=True))
+    kept = [(p, sorted(n)[-3:]) for p, n in rows]
+    expected = {
+        contrastive(s_pos, s_neg, tau): [loop_contrastive(p, n, tau) for p, n in rows],
+        simple(s_pos, s_neg): [-p + sum(n) / 9 for p, n in rows],
+        simple(s_pos, s_neg, lam=0.7): [-p + 0.7 * sum(n) for p, n in rows],
+        hard_contrastive(s_pos, s_neg, tau, k=3): [loop_contrastive(p, n, tau) for p, n in kept],
+        hard_simple(s_pos, s_neg, k=3): [-p + sum(n) / 3 for p, n in kept],
+        hard_simple(s_pos, s_neg, lam=0.7, k=3): [-p + 0.7 * sum(n) for p, n in kept],
+        triplet_limit(s_pos, s_neg, tau): [max(0.0, max(n) - p) / tau for p, n in rows],
+        simple_limit(s_pos, s_neg, tau): [-0.9 * p / tau + sum(n) / (10 * tau) + math.log(10) for p, n in rows],
+    }
+    for ours, theirs in expected.items():
+        torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+
+
+def test_hard_negatives_keeps_ties_and_rounds_alpha():
+    s = torch.tensor([[0.1, 0.5, 0.5, -0.2], [0.9, 0.8, 0.7, 0.6]])
+    assert hard_negatives(s, k=1).tolist() == [[False, True, True, False], [True, False, False, False]]
+    assert hard_negatives(s, alpha=0.6).sum(dim=1).tolist() == [2, 2]  # round(2.4)
+    assert hard_negatives(s, alpha=0.01)[1].sum() == 1  # never fewer than one
+    assert hard_negatives(s, alpha=1.0).all()
+
+
+# ---------------------------------------------------------------- the modules, against the equations
+
+MODULES = {
+    "contrastive": (lambda: ContrastiveLoss(0.1), lambda p, n: contrastive(p, n, 0.1)),
+    "simple": (lambda: SimpleLoss(), lambda p, n: simple(p, n)),
+    "simple lam": (lambda: SimpleLoss(lam=0.3), lambda p, n: simple(p, n, lam=0.3)),
+    "hard k": (lambda: HardContrastiveLoss(0.1, k=4), lambda p, n: hard_contrastive(p, n, 0.1, k=4)),
+    "hard alpha": (lambda: HardContrastiveLoss(0.2, alpha=0.3), lambda p, n: hard_contrastive(p, n, 0.2, alpha=0.3)),
+    "hard simple": (lambda: HardSimpleLoss(k=4), lambda p, n: hard_simple(p, n, k=4)),
+    "hard simple lam": (lambda: HardSimpleLoss(lam=0.3, k=4), lambda p, n: hard_simple(p, n, lam=0.3, k=4)),
+}
+each_loss = pytest.mark.parametrize("name", MODULES)
+
+
+def by_equation(equation, features, keys, positive=None, positive_keys=None, ignore=None):
+    """The module's value from the whole similarity matrix: slow, and plain to see."""
+    s = features @ keys.T
+    negative = torch.ones_like(s, dtype=torch.bool)
+    for rows in (positive, ignore):
+        if rows is not None:
+            negative[torch.arange(len(s)), rows] = False
+    s_pos = (features * (keys[positive] if positive_keys is None else positive_keys)).sum(dim=1)
+    return equation(s_pos, s[negative].view(len(s), -1)).mean()
+
+
+@each_loss
+@pytest.mark.parametrize("use", ["positive", "positive and ignore", "positive_keys", "positive_keys and ignore"])
+@pytest.mark.parametrize("chunk", [1, 2, 7, 4096])
+def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypatch):
+    monkeypatch.setattr(streaming, "CHUNK", chunk)
+    monkeypatch.setattr(streaming, "BLOCK", chunk * 20)
+    module, equation = MODULES[name]
+    f, keys, own = sphere(6), sphere(20, seed=1), sphere(6, seed=2)
+    leaves = [x.requires_grad_() for x in (f, keys, own)]
+    rows = torch.tensor([0, 19, 3, 3, 7, 12])
+    arguments = {
+        "positive": {"positive": rows},
+        "positive and ignore": {"positive": rows, "ignore": (rows + 1) % 20},
+        "positive_keys": {"positive_keys": own},
+        "positive_keys and ignore": {"positive_keys": own, "ignore": rows},
+    }[use]
+    ours, theirs = module()(f, keys, **arguments), by_equation(equation, f, keys, **arguments)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for mine, other in zip(
+        torch.autograd.grad(3 * ours, leaves, allow_unused=True),
+        torch.autograd.grad(3 * theirs, leaves, allow_unused=True),
+        strict=True,
+    ):
+        assert (mine is None) == (other is None)
+        if mine is not None:
+            torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
+
+
+@each_loss
+def test_gradcheck(name):
+    f, keys, own = (x.requires_grad_() for x in (sphere(3), sphere(7, seed=1), sphere(3, seed=2)))
+    module, equation = MODULES[name]
+    assert gradcheck(lambda f, keys: module()(f, keys, torch.tensor([0, 2, 6])), (f, keys))
+    assert gradcheck(lambda f, keys, own: module()(f, keys, positive_keys=own), (f, keys, own))
+    s_pos, s_neg = (s.requires_grad_() for s in similarities())
+    assert gradcheck(equation, (s_pos, s_neg))
+    assert gradgradcheck(equation, (s_pos, s_neg))
+
+
+@each_loss
+def test_keys_without_gradient_get_none(name):
+    f, keys = sphere(4).requires_grad_(), sphere(9, seed=1)
+    MODULES[name][0]()(f, keys, torch.arange(4)).backward()
+    assert f.grad.abs().sum() > 0
+    assert keys.grad is None
+
+
+@each_loss
+def test_two_views_ignoring_oneself(name):
+    """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own negative."""
+    z = torch.cat([sphere(4), sphere(4, seed=1)])
+    rows = torch.arange(8)
+    module, equation = MODULES[name]
+    ours = module()(z, z, rows.roll(4), ignore=rows)
+    torch.testing.assert_close(ours, by_equation(equation, z, z, positive=rows.roll(4), ignore=rows))
+
+
+# ---------------------------------------------------------------- invariants
+
+seeds = st.integers(0, 10_000)
+taus = st.floats(0.05, 20)
+
+
+@given(seeds, taus)
+def test_order_of_negatives_does_not_matter(seed, tau):
+    s_pos, s_neg = similarities(seed=seed)
+    shuffled = s_neg[:, torch.randperm(9, generator=torch.Generator().manual_seed(seed))]
+    for loss in (
+        lambda n: contrastive(s_pos, n, tau),
+        lambda n: simple(s_pos, n),
+        lambda n: hard_contrastive(s_pos, n, tau, k=4),
+        lambda n: hard_simple(s_pos, n, k=4),
+        lambda n: triplet_limit(s_pos, n, tau),
+        lambda n: simple_limit(s_pos, n, tau),
+    ):
+        torch.testing.assert_close(loss(s_neg), loss(shuffled))
+
+
+@given(seeds, taus, st.floats(-3, 3))
+def test_adding_a_constant_to_all_similarities_does_not_matter(seed, tau, c):
+    s_pos, s_neg = similarities(seed=seed)
+    for loss in (
+        lambda p, n: contrastive(p, n, tau),
+        lambda p, n: hard_contrastive(p, n, tau, alpha=0.4),
+        lambda p, n: simple(p, n),
+        lambda p, n: hard_simple(p, n, k=4),
+    ):
+        torch.testing.assert_close(loss(s_pos + c, s_neg + c), loss(s_pos, s_neg))
+
+
+@given(seeds)
+def test_rotating_the_sphere_does_not_matter(seed):
+    f, keys = sphere(4, seed=seed), sphere(12, seed=seed + 1)
+    rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))).Q
+    for module, _ in MODULES.values():
+        rows = torch.arange(4)
+        torch.testing.assert_close(module()(f @ rotation, keys @ rotation, rows), module()(f, keys, rows))
+
+
+@given(seeds, taus)
+def test_hard_with_all_negatives_is_ordinary_and_alpha_agrees_with_k(seed, tau):
+    s_pos, s_neg = similarities(seed=seed)
+    torch.testing.assert_close(hard_contrastive(s_pos, s_neg, tau, alpha=1.0), contrastive(s_pos, s_neg, tau))
+    torch.testing.assert_close(hard_simple(s_pos, s_neg, k=9), simple(s_pos, s_neg))
+    hard = hard_contrastive(s_pos, s_neg, tau, alpha=0.5)
+    assert torch.equal(hard, hard_contrastive(s_pos, s_neg, tau, k=4))  # round(4.5) is 4 in Python
+    assert (hard <= contrastive(s_pos, s_neg, tau)).all()
+
+
+@given(seeds, st.floats(1e-3, 1e3), st.integers(1, 50))
+def test_limits_stay_within_their_bounds(seed, tau, negatives):
+    s_pos, s_neg = similarities(negatives=negatives, seed=seed)
+    loss = contrastive(s_pos, s_neg, tau)
+    above_triplet = loss - triplet_limit(s_pos, s_neg, tau)
+    assert (above_triplet >= -1e-12).all()
+    assert (above_triplet <= math.log(negatives + 1) + 1e-12).all()
+    above_simple = loss - simple_limit(s_pos, s_neg, tau)
+    assert (above_simple >= -1e-12).all()
+    assert (above_simple <= 1 / (2 * tau**2) + 1e-12).all()
+
+
+def test_identical_keys_share_the_gradient_and_change_nothing():
+    """Ties at the threshold are all kept."""
+    f = sphere(2).requires_grad_()
+    keys = sphere(6, seed=1)[[0, 1, 2, 2, 2, 3]]
+    for module, equation in MODULES.values():
+        ours, theirs = module()(f, keys, torch.tensor([0, 1])), by_equation(equation, f, keys, torch.tensor([0, 1]))
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(torch.autograd.grad(ours, f)[0], torch.autograd.grad(theirs, f)[0])
+
+
+# ---------------------------------------------------------------- precision
+
+
+def oracle(equation, f, keys, positive):
+    """Value and gradient by the equation, in float64, of the very numbers that the float32 module is given."""
+    f = f.detach().double().requires_grad_()
+    loss = by_equation(equation, f, keys.double(), positive=positive)
+    return loss.detach(), torch.autograd.grad(loss, f)[0]
+
+
+def relative_error(ours, theirs):
+    smallest = torch.finfo(torch.float32).tiny  # below it float32 has no digits to compare
+    return ((ours.double() - theirs).norm() / theirs.norm().clamp(min=1e6 * smallest)).item()
+
+
+def scenes():
+    """Embeddings of the kinds one meets: spread, clustered, with the positive close or far."""
+    spread, keys = sphere(16, 32, dtype=torch.float32), sphere(500, 32, seed=1, dtype=torch.float32)
+    near = keys.clone()
+    near[:16] = F.normalize(spread + 0.1 * sphere(16, 32, seed=2, dtype=torch.float32), dim=1)
+    cluster = F.normalize(keys + 3 * sphere(1, 32, seed=3, dtype=torch.float32), dim=1)
+    return {"positive far": (spread, keys), "positive near": (spread, near), "clustered": (cluster[16:32], cluster)}
+
+
+@pytest.mark.parametrize("scene", scenes())
+@pytest.mark.parametrize("tau", [1e-3, 0.01, 0.03, 0.07, 0.3, 1.0, 10.0, 100.0, 1e3])
+@pytest.mark.parametrize("hard", [False, True])
+def test_float32_gradient_against_float64(scene, tau, hard):
+    f, keys = scenes()[scene]
+    f.requires_grad_()
+    positive = torch.arange(16)
+    loss = (HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau))(f, keys, positive)
+    expected, gradient = oracle(
+        lambda p, n: hard_contrastive(p, n, tau, k=50) if hard else contrastive(p, n, tau), f, keys, positive
+    )
+    ours = torch.autograd.grad(loss, f)[0]
+    assert torch.isfinite(loss)
+    assert torch.isfinite(ours).all()
+    # A float32 similarity is known to about 1e-7, so exp(s / tau) to about 1e-7 / tau: below tau = 0.01, and where the
+    # anchors have nothing left to learn, that is what remains.
+    bar = 1e-5 if 0.01 <= tau <= 100 and expected > 1e-12 else 1e-4
+    assert relative_error(ours, gradient) <= bar
+    assert relative_error(loss.detach(), expected) <= bar
+
+
+@each_loss
+def test_half_precision_features_and_autocast(name):
+    """bf16 embeddings are taken at their own values; under autocast nothing is rounded further."""
+    module, equation = MODULES[name]
+    f, keys = sphere(6, dtype=torch.float32), sphere(40, seed=1, dtype=torch.float32)
+    rows = torch.arange(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(module()(f, keys, rows), module()(f, keys, rows).float())
+        under = module()(f, keys, rows)
+    assert torch.equal(under, module()(f, keys, rows))
+    f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16()
+    loss = module()(f16, keys16, rows)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert f16.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(loss, by_equation(equation, f16.float(), keys16.float(), rows), rtol=1e-5, atol=1e-6)
+
+
+def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
+    """The largest tensor that a forward pass saves or makes has B x CHUNK or BLOCK entries, not B x M."""
+    monkeypatch.setattr(streaming, "CHUNK", 64)
+    monkeypatch.setattr(streaming, "BLOCK", 4096)
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest = max(largest, out.numel())
+            return out
+
+    f, keys = sphere(64).requires_grad_(), sphere(1000, seed=1).requires_grad_()
+    for module, _ in MODULES.values():
+        with Watch():
+            module()(f, keys, torch.arange(64)).backward()
+    assert keys.numel() <= largest < 64 * 1000 / 2
+
+
+# ---------------------------------------------------------------- bad input: one clear error each
+
+
+def modules():
+    return [module() for module, _ in MODULES.values()]
+
+
+@pytest.mark.parametrize("tau", [0, -1, math.nan, math.inf])
+def test_tau_must_be_positive(tau):
+    s_pos, s_neg = similarities()
+    for call in (
+        lambda: contrastive(s_pos, s_neg, tau),
+        lambda: hard_contrastive(s_pos, s_neg, tau, k=1),
+        lambda: triplet_limit(s_pos, s_neg, tau),
+        lambda: simple_limit(s_pos, s_neg, tau),
+        lambda: ContrastiveLoss(tau),
+        lambda: HardContrastiveLoss(tau, k=1),
+    ):
+        with pytest.raises(ValueError, match=rf"tau is {tau}; it must be finite and above 0"):
+            call()
+
+
+def test_tau_must_be_a_number():
+    for tau in ("0.1", None, True, torch.tensor(0.1)):
+        with pytest.raises(TypeError, match="tau is .* give a number"):
+            ContrastiveLoss(tau)
+
+
+@pytest.mark.parametrize("lam", [0, -0.1, math.nan])
+def test_lam_must_be_positive(lam):
+    s_pos, s_neg = similarities()
+    for call in (
+        lambda: simple(s_pos, s_neg, lam),
+        lambda: hard_simple(s_pos, s_neg, lam, k=1),
+        lambda: SimpleLoss(lam),
+        lambda: HardSimpleLoss(lam, k=1),
+    ):
+        with pytest.raises(ValueError, match=r"lam is .*; it must be finite and above 0"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("alpha", "k", "error", "words"),
+    [
+        (None, None, ValueError, "exactly one of them"),
+        (0.5, 3, ValueError, "exactly one of them"),
+        (0.0, None, ValueError, "alpha is 0.0; it must be finite and above 0"),
+        (1.5, None, ValueError, r"alpha is 1.5; it must lie in \(0, 1\]"),
+        (None, 0, ValueError, "k is 0; keep at least 1"),
+        (None, 2.0, TypeError, "k is 2.0, a float; give a whole number"),
+        (None, True, TypeError, "k is True, a bool"),
+    ],
+)
+def test_alpha_and_k(alpha, k, error, words):
+    s_pos, s_neg = similarities()
+    for call in (
+        lambda: hard_contrastive(s_pos, s_neg, 0.1, alpha=alpha, k=k),
+        lambda: hard_simple(s_pos, s_neg, alpha=alpha, k=k),
+        lambda: HardContrastiveLoss(0.1, alpha=alpha, k=k),
+        lambda: HardSimpleLoss(alpha=alpha, k=k),
+    ):
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_k_beyond_the_negatives():
+    s_pos, s_neg = similarities(negatives=9)
+    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    for call in (
+        lambda: hard_contrastive(s_pos, s_neg, 0.1, k=10),
+        lambda: hard_simple(s_pos, s_neg, k=10),
+        lambda: HardContrastiveLoss(0.1, k=10)(f, keys, rows),
+        lambda: HardSimpleLoss(k=10)(f, keys, rows),
+    ):
+        with pytest.raises(ValueError, match=r"k is 10, but each anchor has only 9 negative\(s\)"):
+            call()
+    with pytest.raises(ValueError, match=r"only 8 negative\(s\)"):
+        HardSimpleLoss(k=9)(f, keys, rows, ignore=rows + 4)
+
+
+def test_equations_refuse_bad_similarities():
+    s_pos, s_neg = similarities()
+    for bad_pos, bad_neg, error, words in [
+        (s_pos[:3], s_neg, ValueError, "s_pos has 3 anchors and s_neg has 5"),
+        (s_pos[:, None], s_neg, ValueError, r"s_pos has shape \[5, 1\]; give \[B\]"),
+        (s_pos, s_neg[:, :0], ValueError, r"s_neg has shape \[5, 0\]; give \[B, M\]"),
+        (s_pos, s_neg.long(), TypeError, "s_neg has dtype torch.int64"),
+        (s_pos.tolist(), s_neg, TypeError, "s_pos is a list"),
+        (s_pos * math.nan, s_neg, ValueError, r"s_pos has 5 value\(s\) that are NaN or infinite"),
+        (s_pos, s_neg / 0, ValueError, r"s_neg has 45 value\(s\) that are NaN or infinite"),
+        (s_pos, s_neg.to("meta"), ValueError, "s_pos is on cpu and s_neg on meta"),
+    ]:
+        for loss in (
+            lambda p, n: contrastive(p, n, 0.1),
+            simple,
+            lambda p, n: hard_contrastive(p, n, 0.1, k=1),
+            lambda p, n: hard_simple(p, n, k=1),
+            lambda p, n: triplet_limit(p, n, 0.1),
+            lambda p, n: simple_limit(p, n, 0.1),
+        ):
+            with pytest.raises(error, match=words):
+                loss(bad_pos, bad_neg)
+
+
+def test_modules_refuse_bad_embeddings():
+    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    bad = f.clone()
+    bad[1, 2] = math.nan
+    for arguments, error, words in [
+        ({"features": bad}, ValueError, r"features has 1 value\(s\) that are NaN or infinite"),
+        ({"features": f[0]}, ValueError, r"features has shape \[8\]; give \[B, d\]"),
+        ({"keys": keys[:, :5]}, ValueError, "features have 8 dimensions and keys 5"),
+        ({"keys": keys.long()}, TypeError, "keys has dtype torch.int64"),
+        ({"keys": keys.to("meta")}, ValueError, "features is on cpu and keys on meta"),
+        ({"keys": keys[:1], "positive": rows * 0}, ValueError, "leaves no negative; give at least 2"),
+        ({"positive": None}, ValueError, "neither of positive and positive_keys"),
+        ({"positive_keys": f}, ValueError, "both of positive and positive_keys"),
+        ({"positive": None, "positive_keys": f[:3]}, ValueError, "one row of positive_keys for each row of features"),
+        ({"positive": None, "positive_keys": bad}, ValueError, "positive_keys has 1 value"),
+        ({"positive": rows[:3]}, ValueError, "positive has shape .*; give one row of keys for each of the 4"),
+        ({"positive": rows.float()}, TypeError, "positive has dtype torch.float32"),
+        ({"positive": [0, 1, 2, 3]}, TypeError, "positive is a list"),
+        ({"positive": rows + 7}, ValueError, "positive reaches from 7 to 10; .*give numbers from 0 to 9"),
+        ({"positive": rows - 1}, ValueError, "positive reaches from -1 to 2"),
+        ({"positive": rows.to("meta")}, ValueError, "positive is on meta"),
+        ({"ignore": rows + 7}, ValueError, "ignore reaches from 7 to 10"),
+        ({"ignore": rows}, ValueError, "ignore names an anchor's own positive"),
+    ]:
+        for module in modules():
+            with pytest.raises(error, match=words):
+                module(**{"features": f, "keys": keys, "positive": rows} | arguments)
+
+
+def test_modules_say_what_they_are():
+    assert [repr(module) for module in modules()] == [
+        "ContrastiveLoss(tau=0.1)",
+        "SimpleLoss(lam=None)",
+        "SimpleLoss(lam=0.3)",
+        "HardContrastiveLoss(tau=0.1, k=4)",
+        "HardContrastiveLoss(tau=0.2, alpha=0.3)",
+        "HardSimpleLoss(lam=None, k=4)",
+        "HardSimpleLoss(lam=0.3, k=4)",
+    ]
