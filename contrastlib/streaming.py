@@ -10,6 +10,7 @@ own column is left out rather than subtracted afterwards: where P_pos is almost 
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 CHUNK = 4096  # keys at a time: B x CHUNK similarities stay in the processor's cache
-BLOCK = 2**21  # similarities at a time for the hard losses, which need whole rows
+BLOCK = 2**22  # similarities at a time for the hard losses, which need whole rows
 LOG2E = math.log2(math.e)  # base-2 exponentials: torch.exp on a CPU is up to 80 times slower where it underflows
 
 
@@ -38,12 +39,15 @@ def no_autocast(tensor: Tensor):
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def leave_out(s: Tensor, rows: tuple[Tensor, ...], start: int = 0) -> Tensor:
-    """Set each anchor's left-out keys to -inf in s [B, C], the columns from `start`, without asking the device."""
+def leave_out(s: Tensor, rows: Sequence[Tensor], start: int = 0) -> Tensor:
+    """Set each anchor's left-out keys to the lowest number in s [B, C], the columns from `start`; no host sync.
+
+    The lowest number rather than -inf: its exponential is 0 too, and it makes no NaN.
+    """
     for row in rows:
         column = (row - start).clamp(0, s.shape[1] - 1)[:, None]
         here = ((row >= start) & (row < start + s.shape[1]))[:, None]
-        s.scatter_(1, column, torch.where(here, -math.inf, s.gather(1, column)))
+        s.scatter_(1, column, torch.where(here, torch.finfo(s.dtype).min, s.gather(1, column)))
     return s
 
 
@@ -57,7 +61,7 @@ class Softmax(Function):
     def forward(ctx, features, keys, positive_keys, tau, *left_out):
         with no_autocast(features):
             queries = features * (LOG2E / tau)
-            top = torch.full_like(queries[:, :1], torch.finfo(queries.dtype).min)  # finite: -inf - -inf is NaN
+            top = torch.full_like(queries[:, :1], torch.finfo(queries.dtype).min)
             total = torch.zeros_like(top)
             pulled = torch.zeros_like(queries)
             for start in range(0, len(keys), CHUNK):
@@ -97,8 +101,8 @@ class Softmax(Function):
 class Hardest(Function):
     """A loss [B] over each anchor's k largest similarities, exact, a block of anchors at a time.
 
-    `weigh(s_pos [b, 1], s [b, M]) -> (loss [b], a [b, M], b [b, 1])` gets s = -inf where a negative is dropped, may
-    overwrite it, and returns a = dloss/ds and b = -dloss/ds_pos.
+    `weigh(s_pos [b, 1], s [b, M], kept [b, M]) -> (loss [b], a [b, M], b [b, 1])` gets kept = 1 where a negative
+    counts and 0 elsewhere, may overwrite s and kept, and returns a = dloss/ds and b = -dloss/ds_pos.
     """
 
     @staticmethod
@@ -107,7 +111,7 @@ class Hardest(Function):
         with no_autocast(features):
             wide = keys.to(features.dtype)
             for f, k_pos, *rows in blocks(len(keys), features, positive_keys, *left_out):
-                loss, a, b = weigh((f * k_pos).sum(dim=1, keepdim=True), hardest(f, wide, k, rows))
+                loss, a, b = weigh((f * k_pos).sum(dim=1, keepdim=True), *hardest(f, wide, k, rows))
                 losses.append(loss)
                 gradients.append(a @ wide - b * k_pos)
                 pulls.append(b * f)
@@ -126,37 +130,56 @@ class Hardest(Function):
                 wide = keys.to(features.dtype)
                 grad_keys = torch.zeros_like(wide)
                 for g, f, k_pos, *rows in blocks(len(keys), grad, features, positive_keys, *left_out):
-                    _, a, _ = ctx.weigh((f * k_pos).sum(dim=1, keepdim=True), hardest(f, wide, ctx.k, rows))
+                    _, a, _ = ctx.weigh((f * k_pos).sum(dim=1, keepdim=True), *hardest(f, wide, ctx.k, rows))
                     grad_keys.addmm_(a.T, g * f)
                 grad_keys = grad_keys.to(keys.dtype)
         return grad * gradient, grad_keys, -grad * pull, None, None, *(None,) * len(left_out)
 
 
 def blocks(columns: int, *tensors: Tensor):
-    """Walk through several [B, ...] tensors together, so few rows at a time that rows x columns is about BLOCK."""
-    return zip(*(t.split(max(1, BLOCK // columns)) for t in tensors), strict=True)
+    """Walk through several [B, ...] tensors together, in even parts of so few rows that rows x columns fits BLOCK."""
+    batch = len(tensors[0])
+    parts = math.ceil(batch / max(1, BLOCK // columns))
+    return zip(*(t.split(math.ceil(batch / parts)) for t in tensors), strict=True)
 
 
-def hardest(f: Tensor, keys: Tensor, k: int, rows: list[Tensor]) -> Tensor:
-    """Similarities [b, M] of the anchors f with all keys, -inf but for the negatives at or above the k-th largest."""
+def hardest(f: Tensor, keys: Tensor, k: int, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Similarities [b, M] of the anchors f with all keys, and 1 where they are at or above the k-th largest, else 0."""
     s = leave_out(f @ keys.T, rows)
-    return s.masked_fill_(s < kth_largest(s, k), -math.inf)
+    return s, torch.ge(s, kth_largest(s, k), out=torch.empty_like(s))
 
 
 def kth_largest(s: Tensor, k: int) -> Tensor:
-    """The k-th largest value of each row of s [b, M] -> [b, 1]."""
-    if s.device.type == "cpu":  # numpy's partition is several times faster than torch.topk on a CPU
-        return torch.from_numpy(np.partition(s.numpy(), -k, axis=1)[:, -k].copy())[:, None]
-    return s.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+    """The k-th largest value of each row of s [b, M] -> [b, 1], exact."""
+    if s.device.type != "cpu":
+        return s.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
+    # On a CPU, selecting among all M costs as much as a matrix product. A sample of the columns says between which two
+    # values the k-th largest lies, four standard deviations on either side; select among those few.
+    values = s.numpy()
+    sample = values[:, ::16]
+    rank = k * sample.shape[1] / s.shape[1]
+    low = min(sample.shape[1], math.ceil(rank + 4 * math.sqrt(rank) + 1))
+    high = max(1, math.floor(rank - 4 * math.sqrt(rank) - 1))
+    ordered = np.partition(sample, (-low, -high), axis=1)
+    above = values >= ordered[:, [-high]]
+    between = np.flatnonzero((values >= ordered[:, [-low]]) ^ above)
+    ends = np.searchsorted(between, s.shape[1] * np.arange(len(s) + 1))
+    candidates = values.ravel()[between]
+    result = np.empty((len(s), 1), values.dtype)
+    for i, rest in enumerate(k - np.count_nonzero(above, axis=1)):
+        row = candidates[ends[i] : ends[i + 1]]
+        if not 1 <= rest <= len(row):  # the sample misled us
+            row, rest = values[i], k
+        result[i] = np.partition(row, -rest)[-rest]
+    return torch.from_numpy(result)
 
 
 def weigh_softmax(tau: float):
     """How the contrastive loss weighs the negatives it is shown: b times a Boltzmann distribution."""
 
-    def weigh(s_pos, s):
-        scale = LOG2E / tau
+    def weigh(s_pos, s, kept):
         top = s.amax(dim=1, keepdim=True)
-        a = s.sub_(top).mul_(scale).exp2_()
+        a = s.sub_(top).mul_(LOG2E / tau).exp2_().mul_(kept)
         total = a.sum(dim=1, keepdim=True)
         d = (top - s_pos) / tau + total.log()
         b = d.sigmoid() / tau
@@ -168,12 +191,9 @@ def weigh_softmax(tau: float):
 def weigh_sum(lam: float | None):
     """How the simple loss weighs the negatives it is shown: all alike, lam, or 1 / their number if lam is None."""
 
-    def weigh(s_pos, s):
-        kept = s > -math.inf
-        a = kept.to(s.dtype)
-        a *= 1 / a.sum(dim=1, keepdim=True) if lam is None else lam
-        loss = (a * s.masked_fill_(~kept, 0)).sum(dim=1) - s_pos.squeeze(1)
-        return loss, a, torch.ones_like(s_pos)
+    def weigh(s_pos, s, kept):
+        a = kept.mul_(1 / kept.sum(dim=1, keepdim=True) if lam is None else lam)
+        return s.mul_(a).sum(dim=1) - s_pos.squeeze(1), a, torch.ones_like(s_pos)
 
     return weigh
 

@@ -336,7 +336,7 @@ def test_tau_must_be_positive(tau):
 
 def test_tau_must_be_a_number():
     for tau in ("0.1", None, True, torch.tensor(0.1)):
-        with pytest.raises(TypeError, match="tau is .* give a number"):
+        with pytest.raises(TypeError, match=r"tau is .* give a number"):
             ContrastiveLoss(tau)
 
 
