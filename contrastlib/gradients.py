@@ -11,6 +11,16 @@ from torch import Tensor
 from .checks import check_alike, check_dimensions, check_finite, check_floating, check_similarities, check_tau
 from .losses import hard_negatives
 
+__all__ = [
+    "anchor_gradient",
+    "effective_negatives",
+    "entropy",
+    "probabilities",
+    "relative_penalty",
+    "similarity_gradients",
+    "tangent",
+]
+
 
 def probabilities(s_pos: Tensor, s_neg: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     """The softmax over the positive and all negatives, Eq 2: exp(s / tau) over the sum of all of them.

@@ -12,6 +12,20 @@ from torch import Tensor, nn
 from .checks import check_embeddings, check_one_of, check_positive, check_similarities, check_tau, number_kept
 from .streaming import chosen, hard_softmax, hard_sum, softmax
 
+__all__ = [
+    "ContrastiveLoss",
+    "HardContrastiveLoss",
+    "HardSimpleLoss",
+    "SimpleLoss",
+    "contrastive",
+    "hard_contrastive",
+    "hard_negatives",
+    "hard_simple",
+    "simple",
+    "simple_limit",
+    "triplet_limit",
+]
+
 
 def contrastive(s_pos: Tensor, s_neg: Tensor, tau: float) -> Tensor:
     """The contrastive loss, Eq 1: -log of the softmax probability of the positive.

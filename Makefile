@@ -1,0 +1,40 @@
+# make book, make test: each sets up what it needs and does again only what has changed.
+PYTHON ?= python3
+BIN = .venv/bin
+EXECUTED = $(patsubst book/%,_build/executed/%,$(wildcard book/*.ipynb))
+LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
+export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
+
+.PHONY: help book test
+.DELETE_ON_ERROR:
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+book: $(EXECUTED) ## build the whole book, executed
+	$(BIN)/python _ext/cache_executed.py $(EXECUTED)
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "The book is at file://$(CURDIR)/_build/html/index.html"
+
+test: .venv/tests ## run everything: style, unit tests, all chapters, the book, its pages in a browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests --ignore tests/test_book.py
+	$(MAKE) book
+	$(BIN)/python -m pytest tests/test_book.py
+
+# A chapter runs once, under nbmake, and again when it or the library changes; the book shows this run's outputs.
+_build/executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
+	mkdir -p $(@D) && cp $< $@
+	$(BIN)/python -m pytest -q --nbmake --overwrite --nbmake-timeout 300 $@
+
+.venv/book: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -r requirements.txt -e .
+	touch $@
+
+.venv/tests: .venv/book
+	$(BIN)/pip install -e '.[bench]'
+	command -v chromium google-chrome >/dev/null || (apt-get update && apt-get install -y chromium) || \
+	  echo 'No Chromium, and it could not be installed: the browser tests will skip.'
+	touch $@

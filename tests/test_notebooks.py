@@ -1,0 +1,93 @@
+"""The chapters as files: stripped, short, complete, and able to run on nothing but the built wheel.
+
+That they run, nbmake tests: `make book` executes each once.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted((ROOT / "book").glob("*.ipynb"))
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def cells(path, kind):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def text(path):
+    return "\n".join(cell.source for cell in cells(path, "markdown"))
+
+
+def test_every_chapter_is_in_the_table_of_contents():
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = set(re.findall(r"file: (\S+)", toc))
+    assert {f"book/{path.stem}" for path in CHAPTERS} <= listed
+    assert yaml.safe_load(toc)["root"] == "index"
+
+
+@each_chapter
+def test_outputs_are_stripped(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+    for cell in cells(path, "code"):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+@each_chapter
+def test_code_is_short(path):
+    lines = [len(cell.source.splitlines()) for cell in cells(path, "code")]
+    assert sum(lines) <= 90
+    assert median(lines) <= 8
+    assert max(lines) <= 15
+
+
+@each_chapter
+def test_chapter_is_complete(path):
+    prose = text(path)
+    assert "After this chapter you can" in prose
+    assert "## Check yourself" in prose
+    assert "## Summary" in prose
+    exercises = re.findall(r"\{exercise\}.*\n:label: (\S+)", prose)
+    assert len(exercises) >= 4
+    assert sorted(re.findall(r"\{solution\} (\S+)", prose)) == sorted(exercises)
+    assert "run-time" in prose
+
+
+@each_chapter
+def test_every_figure_has_alt_text(path):
+    for cell in cells(path, "code"):
+        if re.search(r"plt\.|\.plot\(|imshow|sns\.\w+plot", cell.source) and "def " not in cell.source:
+            assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt"), cell.source
+
+
+def test_a_chapter_runs_from_an_empty_folder_on_the_wheel_alone(tmp_path):
+    """What Colab does: the wheel, no checkout, none of the book's own packages."""
+    wheels, site, empty = tmp_path / "wheels", tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
+    (wheel,) = wheels.glob("contrastlib-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+    code = "\n".join(cell.source for cell in cells(ROOT / "book" / "temperature.ipynb", "code"))
+    script = f"""
+import sys
+for absent in ("myst_nb", "pytest"):
+    sys.modules[absent] = None
+import matplotlib
+matplotlib.use("agg")
+import contrastlib
+assert contrastlib.__file__.startswith({str(site)!r}), contrastlib.__file__
+{code}
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=empty, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
