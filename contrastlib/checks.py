@@ -5,6 +5,7 @@ costs nothing: on a GPU it would make every step wait for the device.
 """
 
 import math
+import warnings
 from numbers import Real
 
 import torch
@@ -169,3 +170,41 @@ def check_embeddings(
     if negatives < 1:
         raise ValueError(f"keys has {len(keys)} row(s), which leaves no negative; give at least {len(keys) + 1}")
     return negatives
+
+
+def check_unit(name: str, z: Tensor) -> None:
+    """Refuse anything but floating-point [N, d]; on the CPU refuse NaN and warn unless rows are unit vectors."""
+    check_floating(name, z, "N d")
+    if not readable(z):
+        return
+    off = (torch.linalg.vector_norm(z, dim=1, dtype=torch.promote_types(z.dtype, torch.float32)) - 1).abs().max().item()
+    if not math.isfinite(off):
+        check_finite(name, z)
+        raise ValueError(f"{name} has a vector whose length overflows; give unit vectors: F.normalize({name}, dim=1)")
+    if off > max(1e-3, torch.finfo(z.dtype).eps):  # bfloat16 cannot hold a length better than that
+        warnings.warn(
+            f"{name} is not made of unit vectors: a length is off 1 by {off:.3g}; call F.normalize({name}, dim=1)",
+            stacklevel=4,  # past the metric and its no_grad, to the caller
+        )
+
+
+def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) -> None:
+    """Refuse anything but one integer label for each point, on the points' device."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"{name} is a {type(labels).__name__}; give a tensor of integers, one for each row")
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"{name} has dtype {labels.dtype}; it holds class numbers: call .long() on it")
+    if labels.shape != points.shape[:1]:
+        raise ValueError(
+            f"{name} has shape {list(labels.shape)}; give one label for each of the {len(points)} rows of {points_name}"
+        )
+    check_same(points_name, points, name, labels)
+
+
+def check_count(name: str, value: int, low: int = 1, high: float = math.inf, why: str = "") -> None:
+    """Refuse anything but a whole number from low to high."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; give a whole number of at least {low}")
+    if not low <= value <= high:
+        allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+        raise ValueError(f"{name} is {value}; give a number {allowed}" + (f": {why}" if why else ""))

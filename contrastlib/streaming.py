@@ -28,10 +28,15 @@ def chosen(
     features: Tensor, keys: Tensor, positive: Tensor | None, positive_keys: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """features, keys, and the positive keys, with features and positive keys in float32 (float64 if either is)."""
-    dtype = torch.float64 if torch.float64 in (features.dtype, keys.dtype) else torch.float32
+    dtype = torch.promote_types(at_least_float32(features), keys.dtype)
     if positive_keys is None:
         positive_keys = keys[positive]
     return features.to(dtype), keys, positive_keys.to(dtype)
+
+
+def at_least_float32(x: Tensor) -> torch.dtype:
+    """float64 for float64, float32 for anything less."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def no_autocast(tensor: Tensor):
