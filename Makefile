@@ -1,7 +1,7 @@
 # make book, make test: each sets up what it needs and does again only what has changed.
 PYTHON ?= python3
 BIN = .venv/bin
-EXECUTED = $(patsubst book/%,_build/executed/%,$(wildcard book/*.ipynb))
+EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
 LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
@@ -24,7 +24,7 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/python -m pytest tests/test_book.py
 
 # A chapter runs once, under nbmake, and again when it or the library changes; the book shows this run's outputs.
-_build/executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
+_executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
 	mkdir -p $(@D) && cp $< $@
 	$(BIN)/python -m pytest -q --nbmake --overwrite --nbmake-timeout 300 $@
 

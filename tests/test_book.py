@@ -1,0 +1,222 @@
+"""The built book in a browser without a network: every page, light and dark, on a desk and on a phone, from a disk."""
+
+import re
+import shutil
+from contextlib import contextmanager
+from functools import cache
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+import yaml
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the book's browser test needs `pip install playwright`")
+
+ROOT = Path(__file__).parent.parent
+HTML = ROOT / "_build" / "html"
+SHOTS = ROOT / "_build" / "screenshots"
+PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
+PREFIX = "/" + yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"].rstrip("/").split("/")[-1]
+OFFLINE = [
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+# What a page can say about itself, as a list of problems. Alternative texts are asked of drawings, too.
+LOOK = r"""async () => {
+  const found = [], all = (what) => [...document.querySelectorAll(what)];
+  await window.MathJax?.startup?.promise.catch((error) => found.push("maths error: " + error.message));
+  await document.fonts.ready;
+  for (const image of all("img")) {
+    const alt = (image.getAttribute("alt") ?? "").trim();
+    if (!alt) found.push("image without alt: " + image.src.slice(0, 80));
+    if (/\.(svg|png|jpe?g|gif|webp)$/i.test(alt)) found.push("alt is a file's name: " + alt);
+    if (image.complete && !image.naturalWidth) found.push("broken image: " + image.src.slice(0, 80));
+  }
+  for (const svg of all("article svg"))
+    if (!svg.closest("[aria-hidden=true], [aria-label]") && !svg.querySelector("title"))
+      found.push("drawing without aria-label: " + svg.outerHTML.slice(0, 80));
+  for (const math of all(".math"))
+    if (!math.querySelector("mjx-container")) found.push("maths not set: " + math.textContent.slice(0, 80));
+  // An unknown command is set in red, an error as merror, a reference to nothing as ???.
+  for (const bad of all("mjx-merror, [data-mjx-error], mjx-container [style*='color: red']"))
+    found.push("maths error: " + (bad.getAttribute("data-mjx-error") ?? bad.closest("mjx-container").textContent));
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const left = /\$\$|\\\(|\\\[|\\begin\{|\?\?\?|\{[a-z:]+\}`/;
+  for (let node; (node = walk.nextNode()); )
+    if (left.test(node.data) && !node.parentElement.closest("pre, code, script, style, noscript"))
+      found.push("markup left in the text: " + node.data.trim().slice(0, 80));
+  if (innerWidth < 500 && document.scrollingElement.scrollWidth > innerWidth) {
+    const wide = all("article *").filter((e) => e.getBoundingClientRect().right > innerWidth + 1)[0];
+    found.push(`page scrolls sideways: ${document.scrollingElement.scrollWidth} px, ${wide?.outerHTML.slice(0, 80)}`);
+  }
+  return found;
+}"""
+
+
+class Site(SimpleHTTPRequestHandler):
+    """_build/html under the prefix that GitHub Pages gives it, so that an address from the root shows up as missing."""
+
+    def translate_path(self, path):
+        path = unquote(urlsplit(path).path)
+        return str(HTML / path.removeprefix(PREFIX + "/")) if path.startswith(PREFIX + "/") else "/nowhere"
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    if "index.html" not in PAGES:
+        pytest.fail("no book in _build/html: run `make book` first")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("the book's browser test needs chromium or google-chrome (`apt install chromium`)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=OFFLINE)
+
+        @cache  # one context for each look: its pages share the cached scripts
+        def look(theme, width):
+            return browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
+
+        yield look
+        browser.close()
+
+
+@contextmanager
+def opened(browser, url, theme="light", width=1280, plant=""):
+    """The page at url, loaded, and the list of its problems, which grows. `plant`: HTML put into the home page."""
+    page = browser(theme, width).new_page()
+    problems = []
+
+    def asked(request):
+        if request.url.split(":")[0] not in ("data", "blob", "file") and urlsplit(request.url).hostname != "127.0.0.1":
+            problems.append(f"asks another host: {request.url}")
+
+    page.on("request", asked)
+    page.on("requestfailed", lambda request: problems.append(f"request failed: {request.url}"))
+    page.on("response", lambda r: r.status >= 400 and problems.append(f"request failed, {r.status}: {r.url}"))
+    page.on("console", lambda m: m.type in ("error", "warning") and problems.append(f"console {m.type}: {m.text}"))
+    page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
+    if plant:
+        before, end, after = (HTML / "index.html").read_text().rpartition("</section>")
+        body = before + plant + end + after
+        page.route(url, lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(url)
+    problems += examine(page, theme)
+    yield page, problems
+    page.close()
+
+
+def examine(page, theme):
+    """The problems of the page as it stands, in the theme that the reader's system asks for."""
+    page.emulate_media(color_scheme=theme)
+    try:
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'", timeout=3000)
+    except sync_api.TimeoutError:
+        return [f"theme is not {theme}"]
+    return page.evaluate(LOOK)
+
+
+@pytest.mark.parametrize(("width", "first", "second"), [(1280, "light", "dark"), (390, "dark", "light")])
+def test_every_page_reads_well_without_a_network(browser, site, width, first, second):
+    SHOTS.mkdir(exist_ok=True)
+    problems = {}
+    for name in PAGES:
+        shot = name.removesuffix(".html").replace("/", "-")
+        with opened(browser, site + name, first, width) as (page, found):
+            page.screenshot(path=SHOTS / f"{shot}-{first}-{width}.png", full_page=True)
+            found += examine(page, second)  # dusk falls while it is read
+            page.screenshot(path=SHOTS / f"{shot}-{second}-{width}.png", full_page=True)
+        problems[name] = found
+    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
+
+
+def test_every_page_reads_well_from_a_disk(browser, site):
+    problems = {}
+    for name in PAGES:
+        if name != "404.html":  # only a server shows it, so its addresses start at the server's root
+            with opened(browser, (HTML / name).as_uri()) as (_, problems[name]):
+                pass
+    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
+
+
+def test_every_link_within_the_book_leads_somewhere(site):
+    pages = {site + name: (HTML / name).read_text() for name in PAGES}
+    anchors = {url: {"", *re.findall(r'\bid="([^"]+)"', text)} for url, text in pages.items()}
+    broken = []
+    for url, text in pages.items():
+        for link in re.findall(r'<a\b[^>]*\bhref="([^"]+)"', text):
+            path, _, anchor = unquote(urljoin(url, link)).partition("#")
+            if path.startswith(site):
+                found = anchor in anchors[path] if path in anchors else (HTML / path[len(site) :]).is_file()
+                broken += [] if found else [f"{url}: {link}"]
+    assert not broken
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_temperature_slider_moves_the_figure(browser, site, theme):
+    with opened(browser, site + "book/temperature.html", theme) as (page, problems):
+        figure = page.locator(".tau-slider svg").first
+        before = figure.inner_html()
+        page.locator(".tau-slider input[type=range]").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(100)
+        after = figure.inner_html()
+    assert before != after
+    assert not problems
+
+
+def test_search_finds_the_temperature(browser, site):
+    with opened(browser, site + "search.html?q=temperature") as (page, problems):
+        page.wait_for_selector("#search-results li a[href*='temperature.html']", timeout=5000)
+    # The results quote the pages' text with its formulas as they were written.
+    assert not [problem for problem in problems if not problem.startswith("markup left")]
+
+
+def test_the_book_is_light(site):
+    sizes = {p.relative_to(HTML).as_posix(): p.stat().st_size for p in HTML.rglob("*") if p.is_file()}
+    assert {name: size for name, size in sizes.items() if name in PAGES and size > 1.5e6} == {}
+    assert sum(sizes.values()) < 15e6
+
+
+IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+
+
+@pytest.mark.parametrize(
+    ("plant", "problem"),
+    [
+        ('<img alt="far" src="https://example.com/x.png">', "asks another host: https://example.com/x.png"),
+        ('<script src="missing.js"></script>', "request failed, 404"),
+        ("<script>console.warn('careful')</script>", "console warning: careful"),
+        ("<script>console.error('broken')</script>", "console error: broken"),
+        ("<script>throw new Error('thrown')</script>", "script error: thrown"),
+        (f'<img src="{IMAGE}">', "image without alt"),
+        (f'<img alt="_images/a1b2.svg" src="{IMAGE}">', "alt is a file's name"),
+        ('<img alt="gone" src="data:image/png;base64,AAAA">', "broken image"),
+        ("<svg><path/></svg>", "drawing without aria-label"),
+        ('<span class="math tex2jax_ignore">x</span>', "maths not set"),
+        (r'<span class="math">\(\frac{1}\)</span>', "maths error: Missing argument for \\frac"),
+        (r'<span class="math">\(\temperature\)</span>', "maths error"),
+        (r'<span class="math">\(\ref{eq-nothing}\)</span>', "markup left in the text: ???"),
+        ("<p>$$ x $$</p>", "markup left in the text: $$ x $$"),
+        ("<p>see {eq}`eq-loss`</p>", "markup left in the text: see {eq}"),
+        ('<div style="width: 600px; height: 1px"></div>', "page scrolls sideways"),
+        ("<script>onload = () => (document.documentElement.dataset.theme = 'dark')</script>", "theme is not light"),
+    ],
+)
+def test_a_planted_defect_is_found(browser, site, plant, problem):
+    with opened(browser, site + "index.html", width=390, plant=plant) as (_, problems):
+        pass
+    assert any(problem in found for found in problems), problems
