@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
 LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
+PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
 .PHONY: help book test
@@ -11,10 +12,8 @@ export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
 
-book: $(EXECUTED) ## build the whole book, executed
-	$(BIN)/python _ext/cache_executed.py $(EXECUTED)
-	$(BIN)/jupyter-book build . -W -n --keep-going
-	@echo "The book is at file://$(CURDIR)/_build/html/index.html"
+book: _build/html/index.html ## build the whole book, executed
+	@echo "The book is at file://$(CURDIR)/$<"
 
 test: .venv/tests ## run everything: style, unit tests, all chapters, the book, its pages in a browser
 	$(BIN)/ruff check .
@@ -22,6 +21,12 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/python -m pytest tests --ignore tests/test_book.py
 	$(MAKE) book
 	$(BIN)/python -m pytest tests/test_book.py
+
+# All pages are written again: Sphinx does not see that only a chapter's outputs have changed.
+_build/html/index.html: $(EXECUTED) $(PAGES)
+	rm -rf $(@D)
+	$(BIN)/python _ext/cache_executed.py $(EXECUTED)
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
 
 # A chapter runs once, under nbmake, and again when it or the library changes; the book shows this run's outputs.
 _executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book

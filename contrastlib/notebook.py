@@ -24,7 +24,7 @@ def setup() -> None:
             "figure.facecolor": "none",
             "axes.facecolor": "none",
             "savefig.facecolor": "none",
-            "figure.figsize": (6.4, 3.2),
+            "figure.figsize": (5.6, 3.2),
             "figure.constrained_layout.use": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
