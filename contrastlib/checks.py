@@ -208,3 +208,21 @@ def check_count(name: str, value: int, low: int = 1, high: float = math.inf, why
     if not low <= value <= high:
         allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
         raise ValueError(f"{name} is {value}; give a number {allowed}" + (f": {why}" if why else ""))
+
+
+def check_share(name: str, value: float, largest: float) -> None:
+    """Refuse anything but a number in [0, largest]."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; give a number in [0, {largest}]")
+    if not 0 <= value <= largest:
+        raise ValueError(f"{name} is {value}; it must lie in [0, {largest}]; 0 switches it off")
+
+
+def check_range(name: str, values: tuple[float, float]) -> None:
+    """Refuse anything but two finite numbers above 0 in rising order."""
+    if not isinstance(values, (tuple, list)) or len(values) != 2:
+        raise TypeError(f"{name} is {values!r}; give two numbers, the smallest and the largest")
+    for value in values:
+        check_positive(name, value)
+    if values[0] > values[1]:
+        raise ValueError(f"{name} is {values}; the smallest comes first: give ({values[1]}, {values[0]})")

@@ -127,7 +127,7 @@ def test_stem_stride_decides_the_places():
     [
         (lambda: Encoder(nn.Linear(3, 4).weight), TypeError, "backbone is a Parameter without a number out_features"),
         (lambda: Encoder(nn.Flatten()), TypeError, "backbone is a Flatten without a number out_features"),
-        (lambda: Encoder(convnet_digits(), d=1), ValueError, "d is 1; give a whole number, at least 2"),
+        (lambda: Encoder(convnet_digits(), d=1), ValueError, "d is 1; give a number at least 2"),
         (lambda: Encoder(convnet_digits(), d=12.0), TypeError, "d is 12.0, a float"),
         (lambda: convnet_digits(width=0), ValueError, "width is 0"),
         (lambda: resnet_small(in_channels=0), ValueError, "in_channels is 0"),
