@@ -20,7 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     bench.add_argument("--device", default=None, help="cpu, cuda or cuda:N (default: cuda where there is one)")
     bench.add_argument("--threads", type=int, default=1, help="processor threads (default: 1)")
-    bench.add_argument("--rounds", type=int, default=7, help="interleaved rounds; medians are reported (default: 7)")
+    bench.add_argument(
+        "--rounds",
+        type=int,
+        default=7,
+        help="interleaved rounds, fewer in rows that take over a minute; medians are reported (default: 7)",
+    )
     bench.add_argument("--only", default="", metavar="TEXT", help="only the rows whose name contains TEXT")
     bench.add_argument("--small", action="store_true", help="tiny sizes: a check that all runs, not a measurement")
     bench.add_argument("--json", metavar="FILE", help="also write the table, the hardware and the versions to FILE")

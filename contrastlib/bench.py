@@ -23,6 +23,7 @@ from . import augment, baselines, losses, metrics, models
 from .keys import MemoryBank
 
 TAU = 0.2
+PATIENCE = 60  # seconds for a row, after which no further round is begun
 Row = dict[str, Callable[[], object]]
 
 
@@ -172,7 +173,7 @@ def status(name: str) -> int:
 
 
 def measure(row: Row, device: torch.device, rounds: int) -> dict[str, dict[str, float | None]]:
-    """Each candidate's median seconds, median ratio to the row's first, and extra memory."""
+    """Each candidate's median seconds, median ratio to the row's first, extra memory, and how many rounds it had."""
 
     def seconds(run):
         start = time.perf_counter()
@@ -182,13 +183,16 @@ def measure(row: Row, device: torch.device, rounds: int) -> dict[str, dict[str, 
         return time.perf_counter() - start
 
     memory = {name: peak_memory(run, device) for name, run in row.items()}  # the warm-up, too
-    times = [{name: seconds(run) for name, run in row.items()} for _ in range(rounds)]
+    times: list[dict[str, float]] = []
+    while len(times) < rounds and (not times or sum(sum(t.values()) for t in times) < PATIENCE):
+        times.append({name: seconds(run) for name, run in row.items()})
     first = next(iter(row))
     return {
         name: {
             "seconds": statistics.median(t[name] for t in times),
             "ratio": statistics.median(t[name] / t[first] for t in times),
             "extra_mib": memory[name],
+            "rounds": len(times),
         }
         for name in row
     }
@@ -257,7 +261,7 @@ def run(device: str | None, threads: int, rounds: int, only: str, small: bool, f
             raise ValueError(f"{name} is {value}; give at least 1")
     where = pick_device(device)
     torch.set_num_threads(threads)
-    table: dict[str, object] = {"hardware": hardware(where), "rounds": rounds, "rows": {}}
+    table: dict[str, dict] = {"hardware": hardware(where), "rows": {}}
     print(", ".join(f"{key} {value}" for key, value in table["hardware"].items()))
     for name, row in all_rows(where, small):
         if only not in name:
