@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "bench":
             speed.run(options.device, options.threads, options.rounds, options.only, options.small, options.json)
         else:
-            speed.info()
+            print(f"contrastlib {__version__}")
+            for name, value in speed.hardware(speed.pick_device(None)).items():
+                print(f"{name} {value}")
     except (ValueError, OSError) as error:
         print(f"contrastlib {options.command}: {error}", file=sys.stderr)
         return 2

@@ -122,7 +122,7 @@ def simclr_like(transform: type, side: int):
 
 
 def lightly_step(
-    images: Tensor, keys: int, encoder: nn.Module, device: torch.device
+    images: Tensor, keys: int, encoder: nn.Module, half: torch.autocast, device: torch.device
 ) -> dict[str, Callable[[], object]]:
     """A whole training step by lightly: its transform on PIL images, two views, its loss with a bank of `keys`."""
     simclr, ntxent = optional("lightly.transforms", "SimCLRTransform"), optional("lightly.loss", "NTXentLoss")
@@ -134,9 +134,11 @@ def lightly_step(
 
     def train():
         first, second = zip(*(transform(picture) for picture in pictures), strict=True)
-        z = encoder(torch.stack([*first, *second]).to(device, memory_format=torch.channels_last))
+        with half:
+            z = encoder(torch.stack([*first, *second]).to(device, memory_format=torch.channels_last))
+            loss = criterion(*z.chunk(2))
         optimizer.zero_grad()
-        criterion(*z.chunk(2)).backward()
+        loss.backward()
         optimizer.step()
 
     return {"lightly, two views": train}

@@ -88,9 +88,13 @@ def metric_rows(points: int, d: int, device: torch.device) -> dict[str, Row]:
     z = unit(points, d, device, 3)
     labels = torch.randint(10, (points,), generator=torch.Generator().manual_seed(4)).to(device)
 
+    side = 1024
+    out = torch.empty(side, side, device=device)
+
     def square():
-        for start in range(0, points, 1024):
-            z[start : start + 1024] @ z.T
+        for rows in z.split(side):
+            for columns in z.split(side):
+                torch.mm(rows, columns.T, out=out[: len(rows), : len(columns)])
 
     uniformity = {"floor": square, "contrastlib": lambda: metrics.uniformity(z)}
     if 8 * points**2 < free_memory(device):  # pdist holds every pair, twice
@@ -113,28 +117,33 @@ def augment_row(batch: int, side: int, device: torch.device) -> dict[str, Row]:
     return {f"one view of {batch} images of {side} x {side}": baselines.views(images) | row}
 
 
-def training_row(batch: int, keys: int, device: torch.device) -> dict[str, Row]:
-    """A whole training step of a small ResNet against a bank: views, forward, loss, backward, optimiser, bank."""
+def training_row(batch: int, keys: int, device: torch.device, dtype: torch.dtype) -> dict[str, Row]:
+    """A whole training step of a small ResNet against a bank: views, forward, loss, backward, optimiser, bank.
+
+    In bfloat16 the networks run under autocast, and so does lightly's loss.
+    """
     images = torch.randint(256, (batch, 3, 32, 32), generator=torch.Generator().manual_seed(5)).byte()
     torch.manual_seed(0)
     encoder = models.Encoder(models.resnet_small()).to(device, memory_format=torch.channels_last)
+    half = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    theirs = baselines.lightly_step(images, keys, copy.deepcopy(encoder), half, device)
     optimizer = torch.optim.SGD(encoder.parameters(), lr=0.03, momentum=0.9)
     view, g, loss = augment.Augmentation(hue_space="yiq"), MemoryBank(keys, 128).to(device), losses.ContrastiveLoss(TAU)
-    i = torch.arange(batch, device=device)
+    i, images = torch.arange(batch, device=device), images.to(device)
 
     def train(views: int):
-        x = torch.cat([view(on_device) for _ in range(views)]).contiguous(memory_format=torch.channels_last)
-        features, *other = encoder(x).split(batch)
+        x = torch.cat([view(images) for _ in range(views)]).contiguous(memory_format=torch.channels_last)
+        with half:
+            features, *other = encoder(x).split(batch)
         arguments = {"keys": g.bank, "positive_keys": other[0]} if other else g.keys_for(i)
         optimizer.zero_grad()
         loss(features, **arguments).backward()
         optimizer.step()
         g.update(i, features.detach())
 
-    theirs = baselines.lightly_step(images, keys, copy.deepcopy(encoder), device)
-    on_device = images.to(device)
     ours = {"contrastlib, two views": lambda: train(2), "contrastlib, one view": lambda: train(1)}
-    return {f"training step, batch {batch}, bank of {keys}": theirs | ours}
+    name = f"training step, batch {batch}, bank of {keys}, {str(dtype).removeprefix('torch.')}"
+    return {name: theirs | ours}
 
 
 def free_memory(device: torch.device) -> int:
@@ -175,24 +184,31 @@ def status(name: str) -> int:
 def measure(row: Row, device: torch.device, rounds: int) -> dict[str, dict[str, float | None]]:
     """Each candidate's median seconds, median ratio to the row's first, extra memory, and how many rounds it had."""
 
-    def seconds(run):
+    def seconds(run, times=1):
         start = time.perf_counter()
-        run()
+        for _ in range(times):
+            run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter() - start
+        return (time.perf_counter() - start) / times
 
-    memory = {name: peak_memory(run, device) for name, run in row.items()}  # the warm-up, too
-    times: list[dict[str, float]] = []
-    while len(times) < rounds and (not times or sum(sum(t.values()) for t in times) < PATIENCE):
-        times.append({name: seconds(run) for name, run in row.items()})
+    memory, repeats = {}, {}
+    for name, run in row.items():
+        if (first := seconds(run)) < 5:  # what loads and compiles on first use is not what is measured
+            first = seconds(run)
+        repeats[name] = max(1, round(0.05 / first))  # or what ran before leaves its mark on a short run
+        memory[name] = peak_memory(run, device)
+    results: list[dict[str, float]] = []
+    start = time.perf_counter()
+    while len(results) < rounds and (not results or time.perf_counter() - start < PATIENCE):
+        results.append({name: seconds(run, repeats[name]) for name, run in row.items()})
     first = next(iter(row))
     return {
         name: {
-            "seconds": statistics.median(t[name] for t in times),
-            "ratio": statistics.median(t[name] / t[first] for t in times),
+            "seconds": statistics.median(t[name] for t in results),
+            "ratio": statistics.median(t[name] / t[first] for t in results),
             "extra_mib": memory[name],
-            "rounds": len(times),
+            "rounds": len(results),
         }
         for name in row
     }
@@ -251,7 +267,8 @@ def all_rows(device: torch.device, small: bool) -> Iterator[tuple[str, Row]]:
             yield from loss_rows(batch, keys, 128, device, dtype).items()
     yield from metric_rows(points, 128, device).items()
     yield from augment_row(batches[0], 32, device).items()
-    yield from training_row(batches[0], keys, device).items()
+    for dtype in (torch.float32, torch.bfloat16):
+        yield from training_row(batches[0], keys, device, dtype).items()
 
 
 def run(device: str | None, threads: int, rounds: int, only: str, small: bool, file: str | None) -> dict:
@@ -277,10 +294,3 @@ def run(device: str | None, threads: int, rounds: int, only: str, small: bool, f
     if not table["rows"]:
         raise ValueError(f"no row's name contains {only!r}; run without --only to see them all")
     return table
-
-
-def info() -> None:
-    """Print versions, device and processor."""
-    print(f"contrastlib {installed('contrastlib')}")
-    for key, value in hardware(pick_device(None)).items():
-        print(f"{key} {value}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_embeddings, check_one_of, check_positive, check_similarities, check_tau, number_kept
-from .streaming import chosen, hard_softmax, hard_sum, softmax
+from .streaming import chosen, hard_softmax, hard_sum, key_sum, softmax
 
 __all__ = [
     "ContrastiveLoss",
@@ -181,7 +181,7 @@ class SimpleLoss(nn.Module):
         lam = 1 / negatives if self.lam is None else self.lam
         features, keys, positive_keys = chosen(features, keys, positive, positive_keys)
         # sum_k f . k_k = f . sum_k k_k: no similarity matrix at all.
-        negative_sum = keys.sum(dim=0, dtype=features.dtype)
+        negative_sum = key_sum(keys, features.dtype)
         if positive is not None:
             negative_sum = negative_sum - positive_keys
         if ignore is not None:

@@ -44,6 +44,11 @@ def no_autocast(tensor: Tensor):
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def key_sum(keys: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum [d] of all keys [M, d], in chunks: half-precision keys are widened a few at a time, never all at once."""
+    return torch.stack([chunk.sum(dim=0, dtype=dtype) for chunk in keys.split(CHUNK)]).sum(dim=0)
+
+
 def leave_out(s: Tensor, rows: Sequence[Tensor], start: int = 0) -> Tensor:
     """Set each anchor's left-out keys to the lowest number in s [B, C], the columns from `start`; no host sync.
 

@@ -19,7 +19,11 @@ BASELINES = {
         "pytorch-metric-learning SupConLoss",
     },
     "uniformity, N=300": {"floor", "contrastlib", "pdist (align_uniform)"},
-    "training step, batch 8, bank of 500": {"lightly, two views", "contrastlib, two views", "contrastlib, one view"},
+    "training step, batch 8, bank of 500, bfloat16": {
+        "lightly, two views",
+        "contrastlib, two views",
+        "contrastlib, one view",
+    },
 }
 
 
