@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import augment, baselines, losses, metrics, models
+from .build import pick_device
 from .keys import MemoryBank
 
 TAU = 0.2
@@ -188,8 +189,8 @@ def measure(row: Row, device: torch.device, rounds: int) -> dict[str, dict[str, 
         start = time.perf_counter()
         for _ in range(times):
             run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            getattr(torch, device.type).synchronize()
         return (time.perf_counter() - start) / times
 
     memory, repeats = {}, {}
@@ -244,19 +245,6 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def pick_device(name: str | None) -> torch.device:
-    """The device asked for, or a GPU where there is one."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"there is no device {name!r}; give cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(f"device {name} is not to be had here; give cpu" + ", cuda" * torch.cuda.is_available())
-    return device
 
 
 def all_rows(device: torch.device, small: bool) -> Iterator[tuple[str, Row]]:

@@ -1,0 +1,104 @@
+"""How good an encoder is, by a recipe's measures, and two others to hold beside it: untrained and supervised."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.std import tqdm
+
+from . import metrics
+from .augment import Augmentation
+from .build import (
+    ORDER,
+    VIEWS,
+    build_encoder,
+    build_optimizer,
+    build_view,
+    generator,
+    pick_device,
+    pick_precision,
+    set_learning_rate,
+)
+from .data import load
+from .models import Encoder
+from .recipes import Recipe
+
+Metrics = dict[str, float | int | list[float]]
+
+
+def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | None = None) -> Metrics:
+    """What the paper measures, of an encoder trained by this recipe, in float32.
+
+    On recipe.split: uniformity, tolerance and tolerance_as_printed (Eq 11) of the images as they are; of two random
+    views of each, alignment, and Fig 8's means over the anchors: positive_similarity, and neighbour_similarities, to
+    the ten nearest of the other images' second views. Then accuracies on the test split, in [0, 1], from the training
+    images: knn on embeddings, with k neighbours, and probe, a linear one on the backbone's features.
+    """
+    where = pick_device(device)
+    encoder = encoder.to(where).eval()
+    train = load(recipe.dataset, "train", limit=recipe.limit, device=where)
+    test = load(recipe.dataset, "test", device=where)
+    view = build_view(recipe, train.images)
+    (train_x, train_z), (test_x, test_z) = (embed(encoder, s.images, view.normalise) for s in (train, test))
+    measured, z = (train, train_z) if recipe.split == "train" else (test, test_z)
+    chance = generator(recipe, VIEWS, where)
+    z1, z2 = (embed(encoder, measured.images, lambda x: view(x, chance))[1] for _ in range(2))
+    rows = torch.arange(len(z), device=where)
+    positive, nearest = metrics.neighbour_profile(z1, z2, rows, k=min(10, len(z) - 1))
+    k = max(1, min(recipe.neighbours, len(train) // (2 * len(train.classes))))
+    truth = train.labels, test.labels
+    return {
+        "uniformity": metrics.uniformity(z),
+        "tolerance": metrics.tolerance(z, measured.labels),
+        "tolerance_as_printed": metrics.tolerance(z, measured.labels, per_class_pair=False),
+        "alignment": metrics.alignment(z1, z2),
+        "positive_similarity": positive.mean().item(),
+        "neighbour_similarities": nearest.mean(dim=0).tolist(),
+        "knn": metrics.knn_accuracy(train_z, truth[0], test_z, truth[1], k=k),
+        "k": k,
+        "probe": metrics.linear_probe(train_x, truth[0], test_x, truth[1], protocol=recipe.probe),
+    }
+
+
+@torch.no_grad()
+def embed(encoder: Encoder, images: Tensor, view: Augmentation) -> tuple[Tensor, Tensor]:
+    """The backbone's features [N, F] and the unit vectors [N, d] of images uint8 [N, C, H, W], through a view."""
+    parts = []
+    for batch in images.split(512):
+        x = encoder.features(view(batch).contiguous(memory_format=torch.channels_last))
+        parts.append((x, F.normalize(encoder.head(x), dim=1)))
+    features, z = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(z)
+
+
+def untrained(recipe: Recipe) -> Encoder:
+    """The encoder as the recipe's run begins with it."""
+    channels = load(recipe.dataset, "test", limit=1).images.shape[1]
+    return build_encoder(recipe, channels).eval()
+
+
+def supervised(recipe: Recipe, *, device: str | torch.device | None = None, progress: bool = True) -> Encoder:
+    """The same net trained with labels: cross-entropy on a linear layer after the head, all else as in the recipe."""
+    where = pick_device(device)
+    data = load(recipe.dataset, "train", limit=recipe.limit, device=where)
+    n, steps = len(data), len(data) // recipe.batch
+    if steps == 0:
+        raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
+    net = build_encoder(recipe, data.images.shape[1])
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(recipe.seed)
+        classifier = nn.Linear(recipe.d, len(data.classes))
+    model = nn.Sequential(net, classifier).to(where, memory_format=torch.channels_last)
+    optimizer = build_optimizer(recipe, model)
+    view, precision = build_view(recipe, data.images), pick_precision(recipe, where)
+    order, chance = generator(recipe, ORDER, "cpu"), generator(recipe, VIEWS, where)
+    for epoch in tqdm(range(recipe.epochs), unit=" epochs", disable=not progress):
+        permutation = torch.randperm(n, generator=order).to(where)
+        for step, indices in enumerate(permutation[: steps * recipe.batch].split(recipe.batch)):
+            set_learning_rate(optimizer, recipe, epoch + step / steps)
+            x = view(data.images[indices], chance).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                logits = classifier(net.head(net.features(x)))
+            optimizer.zero_grad()
+            F.cross_entropy(logits.float(), data.labels[indices]).backward()
+            optimizer.step()
+    return net.eval()

@@ -1,0 +1,186 @@
+"""Outcomes of runs: one small JSON file each, named by the run's id, with all that is needed to judge or repeat it.
+
+A record holds: id, recipe, seed, status ("finished" or "diverged"), metrics, history (the log, a dict an epoch),
+seconds (wall time), code (version and, from a checkout, commit), packages and hardware.
+"""
+
+import json
+import math
+import os
+import re
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from . import __version__
+from .bench import installed, processor
+from .recipes import Recipe, from_dict, run_id, to_dict
+
+__all__ = ["read", "read_all", "record", "write"]
+
+CONTENT = {
+    "id": str,
+    "recipe": dict,
+    "seed": int,
+    "status": str,
+    "metrics": dict,
+    "history": list,
+    "seconds": (int, float),
+    "code": dict,
+    "packages": dict,
+    "hardware": dict,
+}
+STATUS = ("finished", "diverged")
+
+
+def record(
+    recipe: Recipe,
+    status: str,
+    metrics: dict,
+    history: list[dict],
+    seconds: float,
+    device: str | torch.device,
+    precision: str,
+) -> dict:
+    """The record of a run that was done here and now."""
+    device = torch.device(device)
+    return {
+        "id": run_id(recipe),
+        "recipe": to_dict(recipe),
+        "seed": recipe.seed,
+        "status": status,
+        "metrics": metrics,
+        "history": history,
+        "seconds": round(seconds, 1),
+        "code": {"version": __version__, "commit": commit()},
+        "packages": {name: installed(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
+        "hardware": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+            "kind": device.type,
+            "threads": torch.get_num_threads(),
+            "precision": precision,
+        },
+    }
+
+
+def write(folder: str | os.PathLike, record: dict) -> Path:
+    """Write FOLDER/ID.json whole or not at all, and return its path; ValueError for what `read` would refuse."""
+    path = Path(folder) / f"{record.get('id')}.json"
+    check(record, path)
+    try:
+        text = json.dumps(record, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the outcome {path.name} cannot be written as JSON: {error}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, (text + "\n").encode())
+    return path
+
+
+def read(run: str | Recipe, folder: str | os.PathLike | None = None) -> dict:
+    """The record of a run, by its id or its recipe. folder: None reads those that come with the library.
+
+    Errors: FileNotFoundError where there is none, ValueError for a file that is damaged, which it names.
+    """
+    name = f"{run_id(run) if isinstance(run, Recipe) else run}.json"
+    path = place(folder) / name
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no outcome {name} in {place(folder)}: train its recipe first")
+    return load_file(path)
+
+
+def read_all(folder: str | os.PathLike | None = None) -> list[dict]:
+    """All records in a folder, by id; errors as for `read`. folder: None reads those that come with the library."""
+    where = place(folder)
+    if not where.is_dir():
+        raise FileNotFoundError(f"there is no folder {where} to read outcomes from")
+    return [load_file(path) for path in sorted(where.iterdir(), key=lambda path: path.name) if is_outcome(path.name)]
+
+
+def place(folder: str | os.PathLike | None):
+    """The folder, or the one inside the package."""
+    return files(__package__) / "runs" if folder is None else Path(folder)
+
+
+def is_outcome(name: str) -> bool:
+    """Whether a file's name is a run's id and .json: other files may lie beside them."""
+    return re.fullmatch(r"[0-9a-f]{12}\.json", name) is not None
+
+
+def load_file(path) -> dict:
+    """One file's record, checked."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # bad JSON, bad UTF-8
+        raise ValueError(
+            f"the outcome {path} is damaged ({error}): restore it, or delete it and train again"
+        ) from error
+    check(found, path)
+    return found
+
+
+def check(found: object, path) -> None:
+    """Refuse, in one line that names the file, anything but a record that belongs there."""
+    fault = None
+    if not isinstance(found, dict):
+        fault = f"it holds a {type(found).__name__}, no record"
+    elif missing := [name for name in CONTENT if name not in found]:
+        fault = f"it lacks {', '.join(missing)}"
+    elif wrong := [name for name, kind in CONTENT.items() if not isinstance(found[name], kind)]:
+        fault = f"of the wrong type: {', '.join(wrong)}"
+    elif found["status"] not in STATUS:
+        fault = f"status is {found['status']!r}, none of: {', '.join(STATUS)}"
+    elif not all(isinstance(row, dict) for row in found["history"]):
+        fault = "history has a line that is no dict"
+    elif not all(map(finite, found["metrics"].values())):
+        fault = "a metric is no finite number"
+    elif found["status"] == "finished" and not found["metrics"]:
+        fault = "the run finished, but there are no metrics"
+    else:
+        try:
+            name = run_id(from_dict(found["recipe"]))
+            if not found["id"] == name == path.name.removesuffix(".json"):
+                fault = f"its recipe is that of run {name}, its id {found['id']}"
+        except (TypeError, ValueError) as error:
+            fault = f"its recipe is none: {error}"
+    if fault:
+        raise ValueError(f"the outcome {path} is damaged ({fault}): restore it, or delete it and train again")
+
+
+def finite(value: object) -> bool:
+    """Whether a metric is a finite number, or a list of them."""
+    if isinstance(value, list):
+        return all(map(finite, value))
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put content in a file's place at once: whoever reads, or is killed, finds the old or the new, never a part."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def commit() -> str | None:
+    """The commit of the checkout this package lies in, "+" added where it was changed since; None outside one."""
+    package = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "--no-optional-locks", "-C", package, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != package.parent:  # installed inside another project
+            return None
+        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "--", "*.py"))
+    except (OSError, subprocess.SubprocessError):
+        return None
