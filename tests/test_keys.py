@@ -285,6 +285,31 @@ def test_storage_stays_float32(dtype):
     torch.testing.assert_close(queue.queue[:3], features.float(), atol=1e-2, rtol=0)
 
 
+def test_storage_is_drawn_alike_whatever_the_defaults():
+    drawn_on = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **kwargs or {})
+            if "randn" in str(function):
+                drawn_on.append(out.device.type)
+            return out
+
+    expected = MemoryBank(N, D).bank
+    torch.set_default_dtype(torch.float64)
+    try:
+        bank, queue = MemoryBank(N, D), MomentumQueue(Unit(), 7)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(bank.bank, expected)
+    assert bank.bank.dtype == queue.queue.dtype == torch.float32
+    with torch.device("meta"), Watch():
+        assert MemoryBank(N, D).bank.is_meta
+    assert drawn_on == ["cpu"]  # from there it is the same draw for every device
+    elsewhere = MomentumQueue(Encoder().to("meta"), 7)
+    assert {t.device.type for t in elsewhere.state_dict().values()} == {"meta"}  # where the encoder is
+
+
 # What they refuse
 
 
@@ -339,6 +364,16 @@ def test_queue_refuses_what_does_not_follow_from_the_last_step():
         g.update(indices, units(2, D))
     with pytest.raises(ValueError, match="4 dimensions and the queue 5"):
         g.keys_for(indices, units(2, 4))
+
+
+@pytest.mark.parametrize("late", [nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)])  # parameters, and buffers alone
+def test_queue_refuses_an_encoder_that_has_grown(late):
+    encoder = Unit()
+    g, indices = MomentumQueue(encoder, 7), torch.arange(2)
+    encoder.late = late
+    g.keys_for(indices, units(2, D))
+    with pytest.raises(ValueError, match="zip"):
+        g.update(indices, units(2, D))
 
 
 def test_a_refused_update_changes_nothing():

@@ -145,6 +145,21 @@ def test_keys_without_gradient_get_none(name):
 
 
 @each_loss
+def test_gradient_flows_to_each_argument_alone(name):
+    """What one argument gets does not depend on which of the others ask."""
+
+    def gradients(*asking):
+        leaves = sphere(4), sphere(9, seed=1), sphere(4, seed=2)
+        asked = [leaves[i].requires_grad_() for i in asking]
+        f, keys, own = leaves
+        return torch.autograd.grad(MODULES[name][0]()(f, keys, positive_keys=own), asked)
+
+    together = gradients(0, 1, 2)
+    for i in range(3):
+        assert torch.equal(gradients(i)[0], together[i])
+
+
+@each_loss
 def test_two_views_ignoring_oneself(name):
     """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own negative."""
     z = torch.cat([sphere(4), sphere(4, seed=1)])
@@ -283,12 +298,12 @@ def test_half_precision_features_and_autocast(name):
         assert torch.equal(module()(f, keys, rows), module()(f, keys, rows).float())
         under = module()(f, keys, rows)
     assert torch.equal(under, module()(f, keys, rows))
-    f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16()
-    loss = module()(f16, keys16, rows)
-    loss.backward()
+    f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16().requires_grad_()
+    loss, expected = module()(f16, keys16, rows), by_equation(equation, f16.float(), keys16.float(), rows)
     assert loss.dtype == torch.float32
-    assert f16.grad.dtype == torch.bfloat16
-    torch.testing.assert_close(loss, by_equation(equation, f16.float(), keys16.float(), rows), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    ours, theirs = (torch.autograd.grad(x, (f16, keys16)) for x in (loss, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)  # dtypes are compared too: both bfloat16
 
 
 def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
@@ -310,6 +325,41 @@ def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
         with Watch():
             module()(f, keys, torch.arange(64)).backward()
     assert keys.numel() <= largest < 64 * 1000 / 2
+
+
+@pytest.mark.parametrize("path", ["cpu", "elsewhere"])
+def test_kth_largest_is_a_sort(path):
+    class Elsewhere(torch.Tensor):
+        device = torch.device("meta")  # says that it is not on the CPU, where its numbers are
+
+    for columns, k in [(1, 1), (5, 5), (40, 3), (1000, 1), (1000, 70), (1000, 1000)]:
+        s = torch.randn(30, columns, generator=torch.Generator().manual_seed(k)).mul(50).round()  # with ties
+        found = streaming.kth_largest(s if path == "cpu" else s.as_subclass(Elsewhere), k)
+        assert found.shape == (30, 1)
+        assert torch.equal(found.as_subclass(torch.Tensor)[:, 0], s.sort(dim=1, descending=True).values[:, k - 1])
+
+
+def test_kth_largest_selects_among_few(monkeypatch):
+    lengths = []
+    partition = streaming.np.partition
+    monkeypatch.setattr(
+        streaming.np, "partition", lambda a, *args, **kw: lengths.append(len(a)) or partition(a, *args, **kw)
+    )
+    streaming.kth_largest(torch.rand(100, 4096, generator=torch.Generator().manual_seed(0)), 400)
+    assert lengths[0] == 100  # the sample of every row; then row by row what lies between
+    assert max(lengths[1:]) < 4096 / 4
+
+
+@pytest.mark.parametrize(
+    ("batch", "columns"), [(1, 7), (10, 7), (10, 33), (10, 50), (10, 51), (10, 100), (10, 101), (7, 999)]
+)
+def test_blocks_fit_and_are_even(batch, columns, monkeypatch):
+    monkeypatch.setattr(streaming, "BLOCK", 100)
+    parts = [len(rows) for rows, _ in streaming.blocks(columns, torch.empty(batch, 2), torch.empty(batch))]
+    fit = max(1, 100 // columns)
+    assert sum(parts) == batch
+    assert max(parts) <= fit
+    assert len(parts) == math.ceil(batch / fit)
 
 
 # ---------------------------------------------------------------- bad input: one clear error each

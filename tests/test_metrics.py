@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import mpmath
 import pytest
@@ -61,10 +62,10 @@ def test_uniformity_is_its_equation(dtype, t):
     assert uniformity(z, t) == pytest.approx(slow_uniformity(z, t), abs=CLOSE[dtype] * t)
 
 
-@pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201])
+@pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201, None])
 def test_uniformity_in_any_blocks(monkeypatch, side):
     z = points(200, 16)
-    monkeypatch.setattr(metrics, "SIDE", {"cpu": side})
+    monkeypatch.setattr(metrics, "SIDE", {"cpu": side} if side else {})
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-12)
 
 
@@ -254,6 +255,20 @@ def test_knn_knows_its_training_points_at_any_tau():
     assert knn_accuracy(z, y, z, y + 10, k=5) == 0  # classes never seen
 
 
+@pytest.mark.parametrize("first", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("second", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.filterwarnings("ignore:.*unit vectors")  # in 8 dimensions bfloat16's rounding shows
+def test_neighbours_in_mixed_precision(first, second):
+    z, test = points(40, 8).to(first), points(20, 8, seed=1).to(second)
+    y, positive = classes(40, 4), torch.arange(20)
+    assert knn_accuracy(z, y, test, y[:20], k=5) == knn_accuracy(z.double(), y, test.double(), y[:20], k=5)
+    wide = torch.promote_types(torch.promote_types(first, second), torch.float32)
+    for got, want in zip(
+        neighbour_profile(test, z, positive), neighbour_profile(test.double(), z.double(), positive), strict=True
+    ):
+        torch.testing.assert_close(got, want.to(wide))
+
+
 def digits(kind):
     """The digits' frozen features [N, F] of some kind, and labels: train, then test."""
     train, test = load("digits"), load("digits", "test")
@@ -287,12 +302,45 @@ def test_probe_finds_the_minimum():
     weight, bias = probe.fit_lbfgs(x.double(), y, 10)
     mean, std = x.double().mean(0), x.double().std(0, correction=0)
     live = std > 0
-    w = (weight * std).requires_grad_()
+    w, b = (weight * std).requires_grad_(), (bias + weight @ mean).requires_grad_()
     z = torch.where(live, (x.double() - mean) / std.where(live, 1), 0)
-    loss = F.cross_entropy(z @ w.T + bias + weight @ mean, y) + 1e-4 / 2 * w.square().sum()
-    (grad,) = torch.autograd.grad(loss, w)
-    assert grad.abs().max() < 5e-5
+    loss = F.cross_entropy(z @ w.T + b, y) + 1e-4 / 2 * w.square().sum()
+    assert all(grad.abs().max() < 5e-5 for grad in torch.autograd.grad(loss, (w, b)))
     assert (weight.abs()[:, ~live] < 1e-6).all()
+
+
+def test_probe_standardises_and_weighs_its_penalty_as_stated():
+    # Two points, which standardised are -1 and 1: their weights are -w and w, and log(1 + e^(-2w)) + 1e-4 w^2 is least.
+    weight, _ = probe.fit_lbfgs(torch.tensor([[3.0], [7.0]], dtype=torch.float64), torch.arange(2), 2)
+    w = 2 * weight[1].item()
+    assert 1 / (1 + math.exp(2 * w)) == pytest.approx(1e-4 * w, rel=0.05)
+
+
+def test_probe_says_when_it_has_not_converged(monkeypatch):
+    def step(optimizer, closure):
+        optimizer.state[optimizer.param_groups[0]["params"][0]]["n_iter"] = 1000
+
+    monkeypatch.setattr(torch.optim.LBFGS, "step", step)
+    with pytest.warns(UserWarning, match="not converged after 1000 steps") as caught:
+        linear_probe(UNIT, LABELS, UNIT, LABELS)
+    assert [w.filename for w in caught] == [__file__]
+
+
+def test_probe_by_paper_is_its_schedule():
+    # SGD with momentum written out; the draws come from the same generator in the same order.
+    x, y = points(300, 4), classes(300, 3)
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = (0.01 * torch.randn(3, 4, generator=generator)).double(), torch.zeros(3, dtype=torch.float64)
+    pushes = torch.zeros_like(weight), torch.zeros_like(bias)
+    for epoch in range(100):
+        rate = 30 * 0.2 ** sum(epoch >= milestone for milestone in (40, 60, 80))
+        order = torch.randperm(300, generator=generator)
+        for rows in (order[:128], order[128:256], order[256:]):
+            error = (torch.softmax(x[rows] @ weight.T + bias, dim=1) - torch.eye(3)[y[rows]]) / len(rows)
+            for value, push, grad in zip((weight, bias), pushes, (error.T @ x[rows], error.sum(dim=0)), strict=True):
+                push.mul_(0.9).add_(grad)
+                value.sub_(rate * push)
+    torch.testing.assert_close(probe.fit_paper(x, y, 3), (weight, bias), rtol=1e-6, atol=1e-6)
 
 
 def test_probe_ignores_scale_shift_and_autograd():
@@ -304,6 +352,8 @@ def test_probe_ignores_scale_shift_and_autograd():
         inside = linear_probe(x + 0, y + 0, test + 0, truth + 0)
     assert inside == fast
     assert linear_probe(x + 0 * x.mean().requires_grad_(), y, test, truth) == fast
+    half = x.bfloat16(), test.bfloat16()
+    assert linear_probe(half[0], y, half[1], truth) == linear_probe(half[0].float(), y, half[1].float(), truth)
     assert linear_probe(x * 0, y, test * 0, truth) == pytest.approx(0.1, abs=0.03)  # nothing to see: chance
 
 
@@ -405,7 +455,7 @@ def test_refuses_features_that_make_no_sense(name):
         (lambda: tolerance(UNIT[:1], LABELS[:1]), ValueError, "no same-class pair"),
         (lambda: alignment(UNIT, UNIT[:5]), ValueError, "one row of z2 for each row of z1"),
         (lambda: alignment(UNIT, UNIT, alpha=0), ValueError, "alpha is 0"),
-        (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=20), ValueError, "from 1 to 19"),
+        (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=20), ValueError, "from 1 to 19: an anchor has one"),
         (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=0), ValueError, "k is 0"),
         (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=2.0), TypeError, "whole number"),
         (lambda: neighbour_profile(UNIT, UNIT, LABELS + 18), ValueError, "give numbers from 0 to 19"),
@@ -419,6 +469,7 @@ def test_refuses_features_that_make_no_sense(name):
         (lambda: linear_probe(UNIT * math.nan, LABELS, UNIT, LABELS), ValueError, "train_x has 80 value"),
         (lambda: linear_probe(UNIT, LABELS, points(9, 5), LABELS[:9]), ValueError, "test_x 5"),
         (lambda: linear_probe(UNIT.long(), LABELS, UNIT, LABELS), TypeError, "train_x has dtype"),
+        (lambda: linear_probe(UNIT, LABELS, UNIT.long(), LABELS), TypeError, "test_x has dtype"),
         (lambda: linear_probe(UNIT, LABELS[None], UNIT, LABELS), ValueError, r"train_labels has shape \[1, 20\]"),
     ],
 )
@@ -427,12 +478,31 @@ def test_refuses(call, kind, message):
         call()
 
 
+def test_sums_are_in_float64_but_on_apples_gpus():
+    assert metrics.widest(SimpleNamespace(device=torch.device("mps"))) is torch.float32
+    assert metrics.widest(SimpleNamespace(device=torch.device("cuda"))) is torch.float64
+
+
 def test_refuses_tensors_on_two_devices():
     far = torch.empty(20, 4, device="meta")
     with pytest.raises(ValueError, match="both must be on one device"):
         alignment(UNIT, far)
     with pytest.raises(ValueError, match="both must be on one device"):
         tolerance(UNIT, LABELS.to("meta"))
+
+
+def test_nothing_is_made_on_the_default_device():
+    # A tensor made without device= would be one without numbers.
+    for call in (
+        lambda: uniformity(UNIT),
+        lambda: tolerance(UNIT, LABELS),
+        lambda: alignment(UNIT, UNIT.flip(0)),
+        lambda: neighbour_profile(UNIT, UNIT, LABELS),
+        lambda: knn_accuracy(UNIT, LABELS, UNIT.flip(0), LABELS, k=5),
+    ):
+        expected = call()
+        with torch.device("meta"):
+            assert repr(call()) == repr(expected)
 
 
 DEVICES = [name for name, here in [("cpu", True), ("cuda", torch.cuda.is_available())] if here]
