@@ -71,7 +71,7 @@ def uniformity(z: Tensor, t: float = 2.0) -> float:
                 s = left @ right[j : j + side].T
                 if i == j:  # each pair once, and no point with itself
                     s.masked_fill_(torch.ones_like(s, dtype=torch.bool).tril_(), -math.inf)
-                old, top = top, torch.maximum(top, s.amax().to(top.dtype))
+                old, top = top, torch.maximum(top, s.amax())
                 total = total * (old - top).exp2() + s.sub_(top).exp2_().sum(dim=1).to(top.dtype).sum()
     log_mean = (total.log2() + top).item() - math.log2(n * (n - 1) / 2)
     return readout("uniformity", -log_mean / LOG2E)
@@ -135,8 +135,7 @@ def alignment(z1: Tensor, z2: Tensor, alpha: float = 2) -> float:
     check_unit("z2", z2)
     check_alike("z2", z2, "z1", z1)
     check_positive("alpha", alpha)
-    dtype = torch.promote_types(at_least_float32(z1), z2.dtype)
-    distance = torch.linalg.vector_norm(z1.to(dtype) - z2.to(dtype), dim=1)
+    distance = torch.linalg.vector_norm(z1.to(at_least_float32(z1)) - z2, dim=1)
     return readout("alignment", distance.to(widest(z1)).pow(alpha).mean().item())
 
 

@@ -51,7 +51,8 @@ def fit_lbfgs(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     # Features are correlated, which takes L-BFGS a thousand steps. The weights are sought in coordinates in which the
     # features are not (a root of their covariance), which takes it tens and moves no minimum: the penalty is on weight.
     covariance = (x.T @ x / len(x)).cpu().double()
-    root = torch.linalg.cholesky(covariance + 1e-3 * torch.eye(x.shape[1], dtype=torch.float64))
+    covariance.diagonal().add_(1e-3)
+    root = torch.linalg.cholesky(covariance)
     turn = torch.linalg.inv(root).to(x)
     turned = x.new_zeros(classes, x.shape[1]).requires_grad_()
     bias = x.new_zeros(classes).requires_grad_()
@@ -76,13 +77,13 @@ def fit_lbfgs(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
 
 def fit_paper(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """The paper's SGD on x [N, F] as it is -> weight [classes, F] and bias [classes]."""
-    generator = torch.Generator().manual_seed(0)
-    weight = (0.01 * torch.randn(classes, x.shape[1], generator=generator)).to(x).requires_grad_()
+    generator = torch.Generator("cpu").manual_seed(0)
+    weight = (0.01 * torch.randn(classes, x.shape[1], generator=generator, device="cpu")).to(x).requires_grad_()
     bias = x.new_zeros(classes).requires_grad_()
     optimizer = torch.optim.SGD([weight, bias], lr=30, momentum=0.9)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [40, 60, 80], gamma=0.2)
     for _ in range(100):
-        for rows in torch.randperm(len(x), generator=generator).to(x.device).split(128):
+        for rows in torch.randperm(len(x), generator=generator, device="cpu").to(x.device).split(128):
             optimizer.zero_grad()
             F.cross_entropy(F.linear(x[rows], weight, bias), y[rows]).backward()
             optimizer.step()

@@ -142,7 +142,6 @@ class Hardest(Function):
                 for g, f, k_pos, *rows in blocks(len(keys), grad, features, positive_keys, *left_out):
                     _, a, _ = ctx.weigh((f * k_pos).sum(dim=1, keepdim=True), *hardest(f, wide, ctx.k, rows))
                     grad_keys.addmm_(a.T, g * f)
-                grad_keys = grad_keys.to(keys.dtype)
         return grad * gradient, grad_keys, -grad * pull, None, None, *(None,) * len(left_out)
 
 

@@ -499,6 +499,8 @@ def test_nothing_is_made_on_the_default_device():
         lambda: alignment(UNIT, UNIT.flip(0)),
         lambda: neighbour_profile(UNIT, UNIT, LABELS),
         lambda: knn_accuracy(UNIT, LABELS, UNIT.flip(0), LABELS, k=5),
+        lambda: linear_probe(UNIT, LABELS, UNIT.flip(0), LABELS),
+        lambda: linear_probe(UNIT, LABELS, UNIT.flip(0), LABELS, protocol="paper"),
     ):
         expected = call()
         with torch.device("meta"):
