@@ -41,6 +41,8 @@ def whom_does_the_loss_push(taus: Sequence[float] = (0.05, 0.2, 1.0), negatives:
 
     taus: temperatures > 0, one bar each. negatives: how many of the nearest to draw, from 1 to 30.
     """
+    if len(taus) == 0:
+        raise ValueError("taus is empty; give at least one temperature, such as (0.05, 0.2, 1.0)")
     if not 1 <= negatives <= 30:
         raise ValueError(f"negatives is {negatives}; there is room for 1 to 30 of the nearest: give 12, say")
     pixels = load("digits").images.flatten(1).float()
