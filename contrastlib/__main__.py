@@ -67,7 +67,8 @@ def train(options: argparse.Namespace) -> int:
 
     recipe = recipes.by_name(options.recipe, options.set)
     record = training.run(recipe, options.out, device=options.device, progress=not options.quiet)
-    print(f"run {record['id']} {record['status']} after {len(record['history'])} epochs, {record['seconds']:.0f} s")
+    epochs = len(record["history"].get("epoch", []))
+    print(f"run {record['id']} {record['status']} after {epochs} epochs, {record['seconds']:.0f} s")
     for name, value in record["metrics"].items():
         if not isinstance(value, list):
             print(f"{name} {value:.4g}")

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from sklearn.manifold import TSNE
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
@@ -22,7 +23,8 @@ from .data import load
 from .models import Encoder
 from .recipes import Recipe
 
-Metrics = dict[str, float | int | list[float]]
+Metrics = dict[str, float | int | list]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | None = None) -> Metrics:
@@ -30,7 +32,8 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
 
     On recipe.split: uniformity, tolerance and tolerance_as_printed (Eq 11) of the images as they are; of two random
     views of each, alignment, and Fig 8's means over the anchors: positive_similarity, and neighbour_similarities, to
-    the ten nearest of the other images' second views. Then accuracies on the test split, in [0, 1], from the training
+    the ten nearest of the other images' second views; profile_quantiles has the 5, 25, 50, 75 and 95 % quantiles over
+    the anchors of these eleven. Then accuracies on the test split, in [0, 1], from the training
     images: knn on embeddings, with k neighbours, and probe, a linear one on the backbone's features.
     """
     where = pick_device(device)
@@ -44,6 +47,7 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
     z1, z2 = (embed(encoder, measured.images, lambda x: view(x, chance))[1] for _ in range(2))
     rows = torch.arange(len(z), device=where)
     positive, nearest = metrics.neighbour_profile(z1, z2, rows, k=min(10, len(z) - 1))
+    profile = torch.cat([positive[:, None], nearest], dim=1)
     k = max(1, min(recipe.neighbours, len(train) // (2 * len(train.classes))))
     truth = train.labels, test.labels
     return {
@@ -53,10 +57,25 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
         "alignment": metrics.alignment(z1, z2),
         "positive_similarity": positive.mean().item(),
         "neighbour_similarities": nearest.mean(dim=0).tolist(),
+        "profile_quantiles": profile.quantile(profile.new_tensor(QUANTILES), dim=0).T.tolist(),
         "knn": metrics.knn_accuracy(train_z, truth[0], test_z, truth[1], k=k),
         "k": k,
         "probe": metrics.linear_probe(train_x, truth[0], test_x, truth[1], protocol=recipe.probe),
     }
+
+
+def tsne(encoder: Encoder, recipe: Recipe, *, n: int = 1000) -> dict[str, list[int]]:
+    """Fig 2's map of n test images, or all, by t-SNE of their embeddings: x and y in [0, 999], and label."""
+    where = next(encoder.parameters()).device
+    view = build_view(recipe, load(recipe.dataset, "train", limit=recipe.limit).images)
+    n = min(n, len(load(recipe.dataset, "test")))
+    test = load(recipe.dataset, "test", limit=n, device=where)
+    z = embed(encoder.eval(), test.images, view.normalise)[1].cpu().numpy()
+    # As many neighbours as fit the few points of a tiny set; cosine and Euclid rank unit vectors alike.
+    places = TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0).fit_transform(z)
+    places -= places.min(axis=0)
+    x, y = (999 * places / places.max()).round().astype(int).T.tolist()
+    return {"x": x, "y": y, "label": test.labels.tolist()}
 
 
 @torch.no_grad()

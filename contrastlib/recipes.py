@@ -20,7 +20,7 @@ from .keys import check_momentum
 __all__ = ["Recipe", "by_name", "from_dict", "live", "paper", "run_id", "small", "to_dict", "with_settings"]
 
 CHOICES = {
-    "loss": ("contrastive", "simple", "hard", "hard_simple", "triplet_limit", "simple_limit"),
+    "loss": ("contrastive", "simple", "hard", "hard_simple", "triplet_limit", "simple_limit", "supervised", "none"),
     "g": ("bank", "batch", "queue"),
     "backbone": ("resnet18_cifar", "resnet50", "resnet_small", "convnet_digits"),
     "schedule": ("steps", "cosine"),
@@ -55,10 +55,11 @@ class Recipe:
     weights, the bank or queue, the order of the images and the views.
 
     loss: "contrastive" (Eq 1), "simple" (Eq 3), "hard" (Eq 9), "hard_simple", and the two limits as objectives,
-    "triplet_limit" (Eq 6) and "simple_limit" (Eq 7). tau: temperature. lam: the simple losses' weight of the negatives;
-    the paper gives none, None means 1 / (number of negatives kept), which Eq 7 implies. alpha or k, exactly one, for
-    the hard losses: share or number of negatives kept. The paper gives both for each data set, and for SVHN and
-    ImageNet100 they disagree; `paper` takes its alpha, and k=4095 with alpha=None is the other reading.
+    "triplet_limit" (Eq 6) and "simple_limit" (Eq 7); to hold beside them, "supervised" trains the same net by
+    cross-entropy with the labels, and "none" measures it untrained. tau: temperature. lam: the simple losses' weight
+    of the negatives; the paper gives none, None means 1 / (number of negatives kept), which Eq 7 implies. alpha or k,
+    exactly one, for the hard losses: share or number of negatives kept. The paper gives both for each data set, and
+    for SVHN and ImageNet100 they disagree; `paper` takes its alpha, and k=4095 with alpha=None is the other reading.
 
     g: "bank" (Wu et al. 2018, the paper's), "batch" (SimCLR) or "queue" (MoCo), with bank_momentum, queue_momentum and
     queue_size. negatives: the number of a bank's rows each anchor is set against; the paper does not say, None is all

@@ -1,7 +1,8 @@
 """Outcomes of runs: one small JSON file each, named by the run's id, with all that is needed to judge or repeat it.
 
-A record holds: id, recipe, seed, status ("finished" or "diverged"), metrics, history (the log, a dict an epoch),
-seconds (wall time), code (version and, from a checkout, commit), packages and hardware.
+A record holds: id, recipe, seed, status ("finished" or "diverged"), metrics, map (t-SNE, or empty), history (the log, a
+list for each of its columns, to four digits), seconds (wall time), code (version and, from a checkout, commit),
+packages and hardware.
 """
 
 import json
@@ -26,7 +27,8 @@ CONTENT = {
     "seed": int,
     "status": str,
     "metrics": dict,
-    "history": list,
+    "map": dict,
+    "history": dict,
     "seconds": (int, float),
     "code": dict,
     "packages": dict,
@@ -43,16 +45,19 @@ def record(
     seconds: float,
     device: str | torch.device,
     precision: str,
+    tsne: dict | None = None,
 ) -> dict:
     """The record of a run that was done here and now."""
     device = torch.device(device)
+    columns = dict.fromkeys(name for row in history for name in row)
     return {
         "id": run_id(recipe),
         "recipe": to_dict(recipe),
         "seed": recipe.seed,
         "status": status,
         "metrics": metrics,
-        "history": history,
+        "map": tsne or {},
+        "history": {name: [digits(row.get(name)) for row in history] for name in columns},
         "seconds": round(seconds, 1),
         "code": {"version": __version__, "commit": commit()},
         "packages": {name: installed(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
@@ -70,12 +75,17 @@ def write(folder: str | os.PathLike, record: dict) -> Path:
     path = Path(folder) / f"{record.get('id')}.json"
     check(record, path)
     try:
-        text = json.dumps(record, indent=1, allow_nan=False)
+        lines = [f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in record.items()]
     except (TypeError, ValueError) as error:
         raise ValueError(f"the outcome {path.name} cannot be written as JSON: {error}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, (text + "\n").encode())
+    replace_file(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
     return path
+
+
+def digits(value: float | None) -> float | None:
+    """The value to four significant digits: enough to draw a curve by."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 def read(run: str | Recipe, folder: str | os.PathLike | None = None) -> dict:
@@ -131,8 +141,8 @@ def check(found: object, path) -> None:
         fault = f"of the wrong type: {', '.join(wrong)}"
     elif found["status"] not in STATUS:
         fault = f"status is {found['status']!r}, none of: {', '.join(STATUS)}"
-    elif not all(isinstance(row, dict) for row in found["history"]):
-        fault = "history has a line that is no dict"
+    elif not all(isinstance(column, list) for column in found["history"].values()):
+        fault = "history has a column that is no list"
     elif not all(map(finite, found["metrics"].values())):
         fault = "a metric is no finite number"
     elif found["status"] == "finished" and not found["metrics"]:

@@ -23,11 +23,11 @@ from .augment import Augmentation
 from .build import ORDER, VIEWS, generator
 from .checks import check_count, readable
 from .data import load
-from .evaluation import evaluate, supervised, untrained
+from .evaluation import evaluate, supervised, tsne, untrained
 from .models import Encoder
 from .recipes import Recipe, from_dict, run_id, to_dict
 
-__all__ = ["Run", "evaluate", "pretrain", "run", "supervised", "untrained"]
+__all__ = ["Run", "evaluate", "pretrain", "run", "supervised", "tsne", "untrained"]
 
 FORMAT = 1  # of checkpoints
 
@@ -75,6 +75,8 @@ def pretrain(
     if steps == 0:
         raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
     encoder = build.build_encoder(recipe, images.shape[1]).to(where, memory_format=torch.channels_last)
+    if recipe.loss in ("supervised", "none"):
+        raise ValueError(f"loss is {recipe.loss!r}, which compares no pairs: call run, or supervised or untrained")
     loss = build.build_loss(recipe)
     g = build.build_keys(recipe, encoder, n).to(where)
     optimizer = build.build_optimizer(recipe, encoder)
@@ -270,14 +272,21 @@ def run(
     name = run_id(recipe)
     if (folder / f"{name}.json").exists():
         return results.read(name, folder)
-    outcome = pretrain(recipe, folder=folder / name, device=device, progress=progress)
     start = time.perf_counter()
-    figures = {}
+    if recipe.loss in ("supervised", "none"):
+        where = build.pick_device(device)
+        encoder = untrained(recipe) if recipe.loss == "none" else supervised(recipe, device=where, progress=progress)
+        outcome = Run(recipe, encoder, "finished", [], where, build.pick_precision(recipe, where))
+    else:
+        outcome = pretrain(recipe, folder=folder / name, device=device, progress=progress)
+    figures, places = {}, {}
     if outcome.status == "finished":
         figures = evaluate(outcome.encoder, recipe, device=outcome.device)
-    seconds = sum(row["seconds"] for row in outcome.history) + time.perf_counter() - start
+        places = tsne(outcome.encoder, recipe)
+    # What was trained before an interruption counts too.
+    seconds = max(time.perf_counter() - start, sum(row["seconds"] for row in outcome.history))
     record = results.record(
-        recipe, outcome.status, figures, outcome.history, seconds, outcome.device, outcome.precision
+        recipe, outcome.status, figures, outcome.history, seconds, outcome.device, outcome.precision, places
     )
     results.write(folder, record)
     return record

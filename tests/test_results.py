@@ -12,7 +12,7 @@ from contrastlib import results
 from contrastlib.recipes import from_dict, live, run_id
 
 METRICS = {"uniformity": 3.5, "k": 5, "neighbour_similarities": [0.9, 0.8]}
-HISTORY = [{"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": None}]
+HISTORY = [{"epoch": 1, "loss": 3.14159}, {"epoch": 2, "loss": None}]
 
 
 def make(recipe=None, status="finished", metrics=METRICS):
@@ -25,6 +25,7 @@ def test_a_record_says_all_that_is_needed():
     assert from_dict(record["recipe"]) == replace(live(), seed=3)
     assert record["seed"] == 3
     assert record["seconds"] == 12.3
+    assert record["history"] == {"epoch": [1.0, 2.0], "loss": [3.142, None]}
     assert record["hardware"]["kind"] == "cpu"
     assert record["hardware"]["threads"] >= 1
     assert {"torch", "torchvision", "numpy", "scikit-learn"} <= record["packages"].keys()
@@ -100,8 +101,8 @@ FAULTS = {
     "bytes": (lambda r: b"\xff\xfe\x00", "is damaged"),
     "list": (lambda r: [r], "it holds a list"),
     "without metrics": (lambda r: {k: v for k, v in r.items() if k != "metrics"}, "it lacks metrics"),
-    "wrong type": (lambda r: r | {"history": {}}, "of the wrong type: history"),
-    "bad history": (lambda r: r | {"history": [1]}, "history has a line"),
+    "wrong type": (lambda r: r | {"history": []}, "of the wrong type: history"),
+    "bad history": (lambda r: r | {"history": {"loss": 1}}, "history has a column"),
     "status": (lambda r: r | {"status": "fine"}, "status is 'fine', none of: finished, diverged"),
     "NaN": (lambda r: r | {"metrics": {"probe": float("nan")}}, "no finite number"),
     "nested infinity": (lambda r: r | {"metrics": {"n": [1.0, float("inf")]}}, "no finite number"),

@@ -149,11 +149,37 @@ def test_divergence_is_recorded(tmp_path):
     record = train.run(recipe, tmp_path, device="cpu", progress=False)
     assert record["status"] == "diverged"
     assert record["metrics"] == {}
-    assert record["history"][-1]["loss"] is None
-    assert len(record["history"]) < 5
+    assert record["history"]["loss"][-1] is None
+    assert len(record["history"]["loss"]) < 5
     assert results.read(recipe, tmp_path) == record
     log = (tmp_path / run_id(recipe) / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in log] == record["history"]
+    assert [json.loads(line)["epoch"] for line in log] == record["history"]["epoch"]
+
+
+@pytest.mark.parametrize("loss", ["none", "supervised"])
+def test_the_nets_beside(tmp_path, loss):
+    recipe = replace(TINY, loss=loss)
+    record = train.run(recipe, tmp_path, device="cpu", progress=False)
+    assert record["status"] == "finished"
+    assert record["history"] == {}
+    net = train.untrained(recipe) if loss == "none" else train.supervised(recipe, device="cpu", progress=False)
+    assert record["metrics"] == train.evaluate(net, recipe, device="cpu")
+    with pytest.raises(ValueError, match="compares no pairs"):
+        train.pretrain(recipe)
+
+
+def test_the_map_of_fig_2(tmp_path):
+    record = train.run(TINY, tmp_path, device="cpu", progress=False)
+    test = load("digits", "test")
+    assert sorted(record["map"]["label"]) == sorted(test.labels.tolist())
+    assert len(record["map"]["x"]) == len(record["map"]["y"]) == len(test)
+    assert max(record["map"]["x"] + record["map"]["y"]) == 999
+    assert min(record["map"]["x"] + record["map"]["y"]) == 0
+    pos, *neighbours = record["metrics"]["profile_quantiles"]
+    assert pos == sorted(pos)
+    assert len(neighbours) == 10
+    medians = [row[2] for row in neighbours]
+    assert medians == sorted(medians, reverse=True)
 
 
 def test_features_that_a_gpu_would_not_report(monkeypatch):
