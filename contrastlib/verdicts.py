@@ -65,12 +65,10 @@ class Runs:
 
 def per_seed(records: Iterable[dict], recipe: Recipe) -> dict[int, dict]:
     """The records of a recipe, by seed: those that differ from it in nothing else."""
-    found = {}
-    for record in records:
-        seed = record["seed"]
-        if record["id"] == run_id(replace(recipe, seed=seed)):
-            found[seed] = record
-    return dict(sorted(found.items()))
+    by_id = {record["id"]: record for record in records}
+    seeds = sorted({record["seed"] for record in by_id.values()})
+    found = {seed: by_id.get(run_id(replace(recipe, seed=seed))) for seed in seeds}
+    return {seed: record for seed, record in found.items() if record is not None}
 
 
 def interval(values: Iterable[float]) -> tuple[float, float, float]:
