@@ -6,7 +6,7 @@ LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
 PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
-.PHONY: help book test
+.PHONY: help book test colab
 .DELETE_ON_ERROR:
 
 help: ## say what there is
@@ -21,6 +21,9 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/python -m pytest tests --ignore tests/test_book.py
 	$(MAKE) book
 	$(BIN)/python -m pytest tests/test_book.py
+
+colab: $(EXECUTED) ## write the notebooks for Colab anew
+	$(BIN)/python _ext/colab.py --values
 
 # All pages are written again: Sphinx does not see that only a chapter's outputs have changed.
 _build/html/index.html: $(EXECUTED) $(PAGES)

@@ -1,4 +1,4 @@
-"""Sphinx extension: the library's docstrings are plain text with `code` in backticks; let reStructuredText read them so.
+"""Sphinx extension: the library's docstrings are plain text with `code` in backticks; have Sphinx read them so.
 
 Elsewhere in it, *, | and a trailing _ are marks. Here they are what they are.
 """

@@ -1,0 +1,72 @@
+"""The notebooks for Colab: never stale, the same code as the book's, and nothing in them that Colab shows raw."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
+import colab  # noqa: E402
+
+each_chapter = pytest.mark.parametrize("name", colab.chapters())
+
+
+def read(name):
+    return nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def writer():
+    return colab.Writer()
+
+
+@each_chapter
+def test_not_stale(name, writer):
+    assert read(name) == writer.notebook(name), "run: make colab"
+
+
+def test_nothing_else_lies_there():
+    assert {path.stem for path in (ROOT / "colab").glob("*.ipynb")} == set(colab.chapters())
+    assert set(colab.Writer().values) == {body for name in colab.chapters() for body in colab.asked(name)}
+
+
+@each_chapter
+def test_plain_markdown(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert not re.findall(r"\{[\w:-]+\}`|^[`:]{3,}\{|^\([\w-]+\)=$|^:\w+:", text, re.MULTILINE)
+    assert text.count("<details>") == text.count("</details>") == text.count("<summary>")
+    assert text.startswith("# ")
+
+
+@each_chapter
+def test_the_same_code(name):
+    code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
+    book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
+    assert code[1:] == [cell.source for cell in book if "remove-cell" not in cell.metadata.get("tags", [])]
+    assert "import contrastlib" in code[0]
+
+
+def test_every_reference_is_known(writer):
+    assert all(url.startswith(colab.site()) for _, url in writer.labels.values())
+    with pytest.raises(ValueError, match="no plain form for the role 'abbr'"):
+        writer.text("{abbr}`x`")
+    with pytest.raises(ValueError, match="no plain form for the directive 'mermaid'"):
+        writer.text("```{mermaid}\nx\n```")
+
+
+def test_directives_nest(writer):
+    text = writer.text("````{dropdown} Why?\nBecause\n```{admonition} Note\nof this.\n```\n````")
+    assert text == ("<details><summary>Why?</summary>\n\nBecause\n> **Note**\n>\n> of this.\n\n</details>")
+
+
+def test_runs(tmp_path):
+    """One of them as Colab would run it, library at hand; the book's own run has the same code of all."""
+    nbformat.write(read("gradients"), tmp_path / "gradients.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "gradients.ipynb"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
