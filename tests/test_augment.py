@@ -8,6 +8,7 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_sample_image
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import RandomResizedCrop
 
@@ -113,6 +114,19 @@ def test_hue_rotation_turns_the_chroma():
         rotation = torch.tensor([[1, 0, 0], [0, c, s], [0, -s, c]], dtype=torch.float64)
         expected = torch.einsum("ij,jhw->ihw", yiq.inverse() @ rotation @ yiq, image)
         assert distance(result, expected) < 1e-6
+
+
+@pytest.mark.parametrize("most", [0.1, 0.4])
+def test_how_far_the_two_hues_differ(most):
+    """On photographs, in steps of 1/255: as far as either moves a channel, or within a factor of four of it."""
+    photographs = torch.stack([torch.tensor(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")])
+    x = tv.resize(photographs.permute(0, 3, 1, 2), [96, 96]).float() / 255
+    x = x.unfold(2, 32, 32).unfold(3, 32, 32).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 32, 32)
+    one, turns = torch.ones(len(x)), (torch.rand(len(x), generator=seeded()) * 2 - 1) * most
+    hsv, yiq = shift_hue_(x.clone(), turns), adjust_colour(x, one, one, one, turns).clamp(0, 1)
+    moved, turned, apart = ((a - b).abs().mean().item() for a, b in ((hsv, x), (yiq, x), (hsv, yiq)))
+    print(f"hue up to {most}: HSV moves {255 * moved:.1f}, YIQ {255 * turned:.1f}, apart {255 * apart:.1f}")
+    assert max(moved, turned) / 4 < apart < 4 * min(moved, turned)
 
 
 def test_both_hues_turn_the_same_way():
