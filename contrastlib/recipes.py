@@ -169,9 +169,9 @@ def paper(dataset: str = "cifar10") -> Recipe:
 def small(dataset: str = "cifar10") -> Recipe:
     """The paper's 200 epochs on 7,500 images and a small net: ten minutes on one processor core.
 
-    Images and width were chosen by a pilot (`grids.pilot`); three learning rates differed there by less than the probe's
-    standard error, and the middle one was kept. The hue is turned by rotation and by less, since pixelwise hue would
-    take longer than the network.
+    Images and width were chosen by a pilot (`grids.pilot`). Three learning rates differed there by less than the
+    probe's standard error, and the middle one was kept. The hue is turned by rotation and by less, since pixelwise hue
+    would take longer than the network.
     """
     return replace(
         Recipe(dataset=dataset, limit=7500, alpha=ALPHAS.get(dataset, 0.0819)),
