@@ -1,6 +1,8 @@
 # make book, make test: each sets up what it needs and does again only what has changed.
 PYTHON ?= python3
 BIN = .venv/bin
+SUDO = $(shell [ $$(id -u) = 0 ] || command -v sudo)
+INSTALL = $(SUDO) apt-get update && $(SUDO) apt-get install -y
 EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
 LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
 PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
@@ -18,6 +20,7 @@ book: _build/html/index.html ## build the whole book, executed
 test: .venv/tests ## run everything: style, unit tests, all chapters, the book, its pages in a browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/python -m pytest tests --ignore tests/test_book.py
 	$(MAKE) book
 	$(BIN)/python -m pytest tests/test_book.py
@@ -42,7 +45,9 @@ _executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
 	touch $@
 
 .venv/tests: .venv/book
-	$(BIN)/pip install -e '.[bench]'
-	command -v chromium google-chrome >/dev/null || (apt-get update && apt-get install -y chromium) || \
+	$(BIN)/pip install -e '.[bench,slurm]'
+	command -v chromium google-chrome >/dev/null || ($(INSTALL) chromium) || \
 	  echo 'No Chromium, and it could not be installed: the browser tests will skip.'
+	test -x /usr/sbin/slurmctld -a -x /usr/sbin/munged || ($(INSTALL) slurm-wlm munge) || \
+	  echo 'No Slurm, and it could not be installed: its test will skip.'
 	touch $@

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 import yaml
 
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`")
 sync_api = pytest.importorskip("playwright.sync_api", reason="the book's browser test needs `pip install playwright`")
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +142,28 @@ def test_every_page_reads_well_without_a_network(browser, site, width, first, se
             page.screenshot(path=SHOTS / f"{shot}-{second}-{width}.png", full_page=True)
         problems[name] = found
     assert not any(problems.values()), {name: found for name, found in problems.items() if found}
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_no_page_has_an_accessibility_violation(browser, site, theme, width):
+    """By axe-core: contrast, landmarks, names, order of headings, and what else a machine can tell."""
+    problems = {}
+    for name in PAGES:
+        with opened(browser, site + name, theme, width) as (page, _):
+            problems[name] = violations(page)
+    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
+
+
+def violations(page):
+    """What axe-core holds against the page as it stands: its rule, and the first element that breaks it."""
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['help']}, {rule['nodes'][0]['html'][:80]}" for rule in found]
+
+
+def test_a_planted_violation_is_found(browser, site):
+    plant = '<p style="color: #999; background: #aaa">grey on grey</p>'
+    with opened(browser, site, plant=plant) as (page, _):
+        assert any("color-contrast" in violation for violation in violations(page))
 
 
 def test_every_page_reads_well_from_a_disk(browser, site):
