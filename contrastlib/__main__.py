@@ -10,7 +10,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; bad input is one line on stderr and exit code 2."""
     options = parser().parse_args(arguments)
     try:
-        return {"train": train, "bench": bench, "info": info}[options.command](options)
+        commands = {"train": train, "sweep": sweep, "figures": figures, "bench": bench, "info": info}
+        return commands[options.command](options)
     except (ValueError, OSError) as error:
         print(f"contrastlib {options.command}: {error}", file=sys.stderr)
         return 2
@@ -27,13 +28,73 @@ def parser() -> argparse.ArgumentParser:
         "train",
         help="train one recipe, measure the encoder, write the outcome",
         description="Train a recipe and write DIR/ID.json, ID being the hash of the recipe. A run that was interrupted "
-        "goes on from its last epoch; one that is there is not repeated.",
+        "goes on from its last epoch; one that is there is not repeated. On N GPUs: torchrun --nproc-per-node N -m "
+        "contrastlib train ...; the recipe's batch is the whole batch, which they share.",
     )
     one.add_argument("recipe", choices=("live", "small", "paper"), help="live: digits, seconds; paper: needs a GPU")
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as tau=0.1; may be repeated")
     one.add_argument("--out", default="runs", metavar="DIR", help="where outcomes and checkpoints go (default: runs)")
     one.add_argument("--device", **device)
+    one.add_argument("--compile", action="store_true", help="torch.compile the encoder: slower to start, then faster")
     one.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    many = commands.add_parser(
+        "sweep",
+        help="train all runs of a figure or table that have no outcome yet, here or on Slurm",
+        description="Train a grid of runs, each in a process of its own, and write DIR/ID.json for each. Runs whose "
+        "outcome is in DIR, or came with the library, are not repeated; runs that were broken off go on from their "
+        "last epoch; a run that fails costs no other. Exit code 1 if any failed. The same command goes on after "
+        "anything: Ctrl-C, a crash, a time limit.",
+        epilog="examples: sweep table1 --dry-run; sweep all --recipe paper --dataset cifar10 svhn --slurm "
+        "gpus_per_node=1 slurm_partition=gpu slurm_array_parallelism=8",
+    )
+    many.add_argument("grid", metavar="GRID", help="table1, curves, all ... (an unknown name lists them)")
+    many.add_argument("--recipe", choices=("live", "small", "paper"), default="small", help="(default: small)")
+    many.add_argument("--dataset", nargs="+", metavar="NAME", help="one or more (default: the recipe's)")
+    many.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="for every run, such as epochs=60"
+    )
+    many.add_argument("--seeds", nargs="+", type=int, metavar="N", help="(default: 0 1 2)")
+    many.add_argument("--out", default="runs", metavar="DIR", help="where outcomes and checkpoints go (default: runs)")
+    many.add_argument("--device", **device)
+    many.add_argument(
+        "--workers", type=int, metavar="N", help="runs at a time (default: one for each GPU, or each core)"
+    )
+    many.add_argument("--again", action="store_true", help="train also the runs whose outcome came with the library")
+    many.add_argument("--dry-run", action="store_true", help="only list the runs and estimate the time; needs no data")
+    many.add_argument(
+        "--tflops",
+        type=float,
+        metavar="X",
+        help="for the estimate: 10^12 operations a second where no speed was measured (default: 4, as of a T4 in "
+        "float32; for the small nets 0.05, as of one core)",
+    )
+    many.add_argument("--price", type=float, metavar="X", help="for the estimate: dollars an hour for one worker")
+    many.add_argument(
+        "--slurm",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="submit an array of jobs to Slurm, with settings as submitit's AutoExecutor names them, such as "
+        "timeout_min=600; DIR must lie where all nodes see it (needs: pip install 'contrastlib[slurm]')",
+    )
+    many.add_argument("--no-wait", action="store_true", help="with --slurm: leave as soon as the jobs are submitted")
+
+    drawn = commands.add_parser(
+        "figures",
+        help="re-make the paper's figures and table from outcomes of runs",
+        description="Write Figures 1 to 9, as figN-light and figN-dark, PNG and SVG, with the numbers drawn in "
+        "figN.csv; table1.csv, Table 1 of the paper beside our runs; and claims.csv, the verdict on each claim. No "
+        "data and no network are needed. What was not run is left out, and the figure says so.",
+        epilog="example: sweep all --dataset cifar10; figures --runs runs",
+    )
+    drawn.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
+    drawn.add_argument("--runs", metavar="DIR", help="the outcomes to draw (default: those that come with the library)")
+    drawn.add_argument(
+        "--recipe", choices=("small", "paper"), default="small", help="the recipe of the runs to draw (default: small)"
+    )
+    drawn.add_argument(
+        "--dataset", nargs="+", metavar="NAME", help="one or more (default: the paper's, and others with runs)"
+    )
 
     table = commands.add_parser(
         "bench",
@@ -66,13 +127,63 @@ def train(options: argparse.Namespace) -> int:
     from . import train as training
 
     recipe = recipes.by_name(options.recipe, options.set)
-    record = training.run(recipe, options.out, device=options.device, progress=not options.quiet)
+    quiet, compiled = options.quiet, options.compile
+    record = training.run(recipe, options.out, device=options.device, progress=not quiet, compile=compiled)
+    if record is None:  # the first of several processes speaks for all
+        return 0
     epochs = len(record["history"].get("epoch", []))
     print(f"run {record['id']} {record['status']} after {epochs} epochs, {record['seconds']:.0f} s")
     for name, value in record["metrics"].items():
         if not isinstance(value, list):
             print(f"{name} {value:.4g}")
     return 0 if record["status"] == "finished" else 1
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Train a grid, or say what it would cost; exit code 1 if a run failed, 130 if it was stopped."""
+    import signal
+
+    from . import grids
+    from . import sweep as sweeps
+    from .recipes import parsed
+
+    seeds = grids.SEEDS if options.seeds is None else options.seeds
+    datasets = [[f"dataset={name}"] for name in options.dataset or []] or [[]]
+    runs = [
+        run
+        for seed in seeds
+        for dataset in datasets
+        for run in grids.grid(options.grid, options.recipe, [*dataset, *options.set], [seed])
+    ]
+    common = {"workers": options.workers, "device": options.device, "again": options.again}
+    if options.dry_run:
+        sweeps.dry_run(runs, options.out, tflops=options.tflops, price=options.price, **common)
+        return 0
+    slurm = None
+    if options.slurm is not None:
+        slurm = {}
+        for setting in options.slurm:
+            key, equals, text = setting.partition("=")
+            if not (key and equals and text):
+                raise ValueError(f"--slurm takes KEY=VALUE, such as timeout_min=600, and this is {setting!r}")
+            slurm[key] = parsed(text)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        done = sweeps.sweep(runs, options.out, slurm=slurm, wait=not options.no_wait, **common)
+    except KeyboardInterrupt:
+        jobs = "" if slurm is None else "; jobs on Slurm go on, until scancel ends them"
+        print(f"stopped; the same command goes on from the last epochs{jobs}")
+        return 130
+    return 1 if any(run["status"] == "failed" for run in done) else 0
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Write the figures, the table and the verdicts."""
+    from . import export, recipes
+
+    base = {"small": recipes.small, "paper": recipes.paper}[options.recipe]
+    export.write(options.out, options.runs, base, options.dataset)
+    return 0
 
 
 def bench(options: argparse.Namespace) -> int:

@@ -1,0 +1,317 @@
+"""Sweeps: nothing is done twice, nothing that was begun is lost, and a run that fails costs no other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from contrastlib import build, costs, results, sweep, train, workers
+from contrastlib.__main__ import main
+from contrastlib.recipes import live, paper, run_id, small, to_dict
+
+TINY = replace(live(), limit=96, batch=32, epochs=2, width=4, d=16)
+TINY_ID = run_id(TINY)
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    yield
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def no_workers(monkeypatch):
+    """For what must be settled before any process is started."""
+    monkeypatch.setattr(sys, "executable", "/no/python")
+
+
+def epochs(folder):
+    log = folder / "log.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def holder(folder):
+    """The process that trains the run in this folder."""
+    return int((folder / "lock").read_text().split()[1])
+
+
+def until(true, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def history(record):
+    return {name: column for name, column in record["history"].items() if name not in ("seconds", "images_per_second")}
+
+
+def test_two_at_a_time_and_one_fails(tmp_path, monkeypatch):
+    (tmp_path / "data" / "cifar10").mkdir(parents=True)  # with nothing in it
+    monkeypatch.setenv("CONTRASTLIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the sweep shares out the cores, whatever this says
+    bad, good = replace(TINY, dataset="cifar10"), TINY
+    lines = []
+    done = sweep.sweep([bad, good, good], tmp_path / "runs", workers=2, device="cpu", say=lines.append)
+    assert [run["status"] for run in done] == ["failed", "finished"]
+    assert [run["id"] for run in done] == [run_id(bad), run_id(good)]
+    assert lines[0] == f"2 of 2 runs to do in {tmp_path / 'runs'}"
+    assert [line.split()[-1] for line in lines[1:3]] == ["started", "started"]  # before either has ended
+    assert "has no folder train: put images at" in done[0]["note"]
+    assert lines[-1].startswith(f"{run_id(bad)}  cifar10 contrastive tau 0.2 seed 0: ")
+    assert lines[-1].endswith(f"(see {tmp_path / 'runs' / run_id(bad) / 'output.log'})")
+    record = results.read(good, tmp_path / "runs")
+    assert record["hardware"]["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+    monkeypatch.setattr(sys, "executable", "/no/python")  # now there is nothing to start
+    (again,) = sweep.sweep([good], tmp_path / "runs", say=lines.append)
+    assert again["status"] == "there"
+    assert results.read(good, tmp_path / "runs") == record
+
+
+def test_killed_stopped_and_taken_up_again(tmp_path):
+    pair = [replace(TINY, tau=tau, epochs=120) for tau in (0.07, 0.2)]
+    killed, stopped = (tmp_path / run_id(recipe) for recipe in pair)
+    pids = []
+
+    def kill():
+        until(lambda: epochs(killed) > 2 and epochs(stopped) > 2)
+        pids.extend([holder(killed), holder(stopped)])
+        os.kill(pids[0], signal.SIGKILL)
+
+    def say(line):
+        lines.append(line)
+        if "failed: killed by SIGKILL" in line:
+            raise KeyboardInterrupt
+
+    lines = []
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(pair, tmp_path, workers=2, device="cpu", say=say)
+    killer.join()
+    assert lines[-1].startswith(f"{killed.name}  digits contrastive tau 0.07 seed 0  failed: killed by SIGKILL")
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    lines = []
+    done = sweep.sweep(pair, tmp_path, workers=2, device="cpu", say=lines.append)
+    assert [run["status"] for run in done] == ["finished", "finished"]
+    assert all(2 < run["epochs"] < 120 for run in done)
+    assert f"resumed after epoch {done[0]['epochs']}" in lines[1]
+    record = results.read(pair[0], tmp_path)
+    torch.set_num_threads(record["hardware"]["threads"])
+    straight = train.run(pair[0], tmp_path / "straight", device="cpu", progress=False)
+    assert record["metrics"] == straight["metrics"]
+    assert history(record) == history(straight)
+
+
+def prepared(recipe, folder):
+    """The folder of a run, as a sweep makes it."""
+    place = folder / run_id(recipe)
+    place.mkdir(parents=True)
+    (place / "recipe.json").write_text(json.dumps(to_dict(recipe)))
+    return place
+
+
+def test_a_worker_ends_with_its_parent(tmp_path):
+    place = prepared(replace(TINY, epochs=100_000), tmp_path)
+    command = [sys.executable, "-m", "contrastlib.workers", str(place), "cpu"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # the sweep holds the pipe, and nobody else
+        until(lambda: epochs(place) > 0)
+        process.stdin.close()
+        assert process.wait(30) == 1
+    with workers.lock(place / "lock"):
+        pass
+
+
+def test_one_process_a_run(tmp_path):
+    place = prepared(TINY, tmp_path)
+    message = f"{TINY_ID} is being trained by another process .process {os.getpid()} on .*: wait until it is done"
+    with workers.lock(place / "lock"), pytest.raises(ValueError, match=message):
+        workers.work(str(place), "cpu")
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_what_the_library_ships_is_not_repeated(tmp_path, monkeypatch, no_workers):
+    shipped, folder = tmp_path / "shipped", tmp_path / "runs"
+    row = {"epoch": 1, "loss": None}
+    results.write(shipped, results.record(TINY, "diverged", {}, [row], 1.0, "cpu", "float32"))
+    monkeypatch.setattr(results, "place", lambda given: shipped if given is None else folder)
+    lines = []
+    (run,) = sweep.sweep([TINY], folder, say=lines.append)
+    assert run["status"] == "there"
+    assert lines[0] == f"{TINY_ID}  digits contrastive tau 0.2 seed 0  already there (diverged)"
+    (run,) = sweep.plan([TINY], folder, again=True)
+    assert run.status == "to do"
+
+
+def test_a_damaged_outcome_is_named_and_kept(tmp_path, no_workers):
+    (tmp_path / f"{TINY_ID}.json").write_text("{")
+    (run,) = sweep.sweep([TINY], tmp_path, say=print)
+    assert run["status"] == "failed"
+    assert f"{TINY_ID}.json is damaged" in run["note"]
+    assert (tmp_path / f"{TINY_ID}.json").read_text() == "{"
+
+
+def test_labels_say_what_differs():
+    recipes = [TINY, replace(TINY, tau=1), replace(TINY, loss="simple"), replace(TINY, loss="simple", lam=0.5)]
+    recipes += [replace(TINY, seed=1), replace(TINY, seed=1, augmentation=replace(TINY.augmentation, flip=0.5))]
+    assert sweep.labels(recipes) == [
+        "digits contrastive tau 0.2 seed 0",
+        "digits contrastive tau 1 seed 0",
+        "digits simple seed 0 lam None",
+        "digits simple seed 0 lam 0.5",
+        "digits contrastive tau 0.2 seed 1 augmentation.flip 0.0",
+        "digits contrastive tau 0.2 seed 1 augmentation.flip 0.5",
+    ]
+
+
+def slow_operations(recipe, channels, side):
+    """Two for each product of each convolution and linear layer, summed while an image goes through."""
+    total = 0
+
+    def count(module, _, out):
+        nonlocal total
+        total += 2 * module.weight[0].numel() * out.numel()
+
+    encoder = build.build_encoder(recipe, channels).eval()
+    for module in encoder.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        encoder(torch.zeros(1, channels, side, side))
+    return total
+
+
+@pytest.mark.parametrize(
+    ("recipe", "channels", "side", "images", "passes"),
+    [
+        (paper("svhn"), 3, 32, 73_257, 3),
+        (replace(small(), limit=5000, views=2), 3, 32, 5000, 6),
+        (replace(small(), limit=5000, views=2, g="queue", width=32), 3, 32, 5000, 4),
+        (live(), 1, 8, 1437, 3),
+        (replace(live(), limit=5000), 1, 8, 1437, 3),
+    ],
+)
+def test_operations(recipe, channels, side, images, passes):
+    assert costs.flops(recipe) == recipe.epochs * images * passes * slow_operations(recipe, channels, side)
+    assert costs.flops(recipe, recipe.epochs - 1) == pytest.approx(costs.flops(recipe) / recipe.epochs)
+    assert costs.flops(replace(recipe, loss="none")) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (99, "99 s"), (150, "2 min"), (5999, "100 min"), (9000, "2.5 h"), (300_000, "3.5 days")],
+)
+def test_span(seconds, text):
+    assert costs.span(seconds) == text
+
+
+def test_dry_run_adds_up(tmp_path, capsys, monkeypatch, no_workers):
+    monkeypatch.setenv("CONTRASTLIB_DATA", str(tmp_path / "nowhere"))
+    names = ("cifar10", "cifar100", "svhn", "imagenet100")
+    command = ["sweep", "curves", "--recipe", "paper", "--dataset", *names, "--seeds", "0", "--dry-run"]
+    assert main([*command, "--out", str(tmp_path / "runs"), "--tflops", "10", "--workers", "4", "--price", "2"]) == 0
+    *runs, counts, estimate, source = capsys.readouterr().out.splitlines()
+    assert len(runs) == 4 * 2 * 9
+    assert all("to do, about" in line for line in runs)
+    assert counts == "72 runs: 0 there, 72 to do (0 of them begun), 0 damaged"
+    hours = sum(18 * costs.flops(paper(name)) for name in names) / 10e12 / 3600
+    days = hours / 24
+    assert estimate.startswith(f"ESTIMATE: {days:.1f} days of training in all, {days / 4:.1f} days with 4 workers, ")
+    assert f"${2 * hours:.2f} at $2 an hour" in estimate
+    assert "by counted operations at 10 TFLOP/s" in source
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_knows_what_was_measured_and_begun(tmp_path, no_workers):
+    rows = [{"epoch": epoch, "images_per_second": speed} for epoch, speed in enumerate((1, 200, 1000), 1)]
+    results.write(tmp_path, results.record(TINY, "finished", {"knn": 1.0}, rows, 1.0, "cpu", "float32"))
+    begun = prepared(replace(TINY, tau=1, epochs=20), tmp_path)
+    (begun / "log.jsonl").write_text("{}\n" * 15)
+    (begun / "checkpoint.pt").touch()
+    lines = []
+    recipes = [TINY, replace(TINY, tau=1, epochs=20), replace(TINY, tau=2, width=8), replace(TINY, loss="none")]
+    total = sweep.dry_run(recipes, tmp_path, device="cpu", say=lines.append)
+    assert total == pytest.approx(5 * 96 / 200 + costs.flops(recipes[2]) / (costs.CORE * 1e12))
+    assert lines[0].endswith("already there")
+    assert lines[1].endswith("to resume after epoch 15, about 2 s")
+    assert lines[4] == "4 runs: 1 there, 3 to do (1 of them begun), 0 damaged"
+    assert "cpu: 1 runs" in lines[6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tables"], "there is no grid 'tables'; the grids are: table1"),
+        (["maps", "--set", "tua=1"], "did you mean tau?"),
+        (["maps", "--dataset", "mnist"], "there is no data set 'mnist'"),
+        (["maps", "--workers", "0"], "workers is 0"),
+        (["maps", "--device", "tpu"], "there is no device 'tpu'"),
+        (["maps", "--dry-run", "--tflops", "0"], "tflops is 0.0; it must be finite and above 0"),
+        (["maps", "--dry-run", "--price", "nan"], "price is nan"),
+        (["maps", "--slurm", "timeout_min"], "--slurm takes KEY=VALUE, such as timeout_min=600"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, capsys, no_workers):
+    assert main(["sweep", *arguments, "--recipe", "live", "--out", str(tmp_path / "runs")]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_exit_codes(tmp_path, monkeypatch, capsys):
+    arguments = ["sweep", "maps", "--recipe", "live", "--seeds", "3", "--out", str(tmp_path)]
+    given = []
+
+    def ends_as(*statuses):
+        def fake(recipes, folder, **options):
+            given.append((recipes, folder, options))
+            return [{"status": status} for status in statuses]
+
+        monkeypatch.setattr(sweep, "sweep", fake)
+        return main(arguments)
+
+    assert ends_as("there", "finished", "diverged") == 0
+    assert ends_as("finished", "failed") == 1
+    (recipes, folder, options), _ = given
+    assert [(recipe.tau, recipe.seed) for recipe in recipes] == [(0.07, 3), (0.2, 3)]
+    assert folder == str(tmp_path)
+    assert options == {"workers": None, "device": None, "again": False, "slurm": None, "wait": True}
+
+    arguments += ["--workers", "3", "--again", "--no-wait", "--slurm", "timeout_min=5", "slurm_partition=gpu"]
+    assert ends_as("submitted", "there") == 0
+    jobs = {"timeout_min": 5, "slurm_partition": "gpu"}
+    assert given[-1][2] == {"workers": 3, "device": None, "again": True, "slurm": jobs, "wait": False}
+
+    monkeypatch.setattr(sweep, "sweep", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(10))
+    assert main(arguments) == 130
+    assert "jobs on Slurm go on, until scancel" in capsys.readouterr().out
+    assert main(arguments[: arguments.index("--slurm")]) == 130
+    assert capsys.readouterr().out == "stopped; the same command goes on from the last epochs\n"
+
+
+def test_each_gpu_has_its_worker(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["0", "1"]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(3, "cuda")] == ["0", "1", "0"]
+    assert ["CUDA_VISIBLE_DEVICES" in slot for slot in workers.slots(None, "cuda:1")] == [False]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["5", "7"]
+    cores = len(os.sched_getaffinity(0))
+    assert [slot["OMP_NUM_THREADS"] for slot in workers.slots(None, "cpu")] == ["1"] * cores
