@@ -5,7 +5,7 @@ The equations are written out over plain Python numbers, so that nothing of the 
 
 import importlib
 import re
-from math import exp, log
+from math import cos, exp, log, pi, sin
 from pathlib import Path
 
 import nbformat
@@ -256,6 +256,295 @@ def test_eq_entropy_slope(tau):
     mean = (r * s_neg).sum(dim=1, keepdim=True)
     variance = (r * (s_neg - mean) ** 2).sum(dim=1)
     close(variance / tau**3, [slope(lambda t, row=row: entropy_at(row, t), tau) for row in s_neg.tolist()], 1e-5)
+
+
+# ---------------------------------------------------------------- limits
+
+
+def triplet(row, i, tau):
+    return max(max(s for _, s in others(row, i)) - row[i], 0) / tau
+
+
+def line(row, i, tau):
+    n = len(row)
+    return -(n - 1) / (n * tau) * row[i] + sum(s for _, s in others(row, i)) / (n * tau) + log(n)
+
+
+def hostile():
+    """`similarities` with anchors at the extremes: all keys equal, half of them opposite, the positive nearest."""
+    half = [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0]
+    return [*similarities(), [0.3] * 7, half, [-0.2] * 6 + [0.9]]
+
+
+@each_tau
+def test_eq_limit_small(tau):
+    s = hostile()
+    close(losses.triplet_limit(*split(s), tau), [triplet(row, i, tau) for i, row in enumerate(s)])
+    # The loss tends to it: where one key is nearest alone, nothing is left of the difference.
+    for i, row in enumerate(similarities()):
+        top = sorted(row)
+        t = (top[-1] - top[-2]) / 40
+        difference = losses.contrastive(*split(similarities()), t) - losses.triplet_limit(*split(similarities()), t)
+        assert difference[i].item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("tau", [0.001, *TAUS, 50.0])
+def test_eq_bound_small(tau):
+    s = hostile()
+    difference = losses.contrastive(*split(s), tau) - losses.triplet_limit(*split(s), tau)
+    p_pos, p_neg = gradients.probabilities(*split(s), tau)
+    close(difference, -torch.cat([p_pos[:, None], p_neg], dim=1).amax(dim=1).log(), 1e-9)
+    assert (difference > -1e-9).all()
+    assert (difference <= log(7) + 1e-12).all()
+    assert difference[4].item() == pytest.approx(log(7))  # all keys tie: the bound is reached
+    if tau == 0.001:  # the limit is the logarithm of the number that tie
+        assert difference[5].item() == pytest.approx(log(3))
+
+
+@each_tau
+def test_eq_limit_large(tau):
+    s = hostile()
+    close(losses.simple_limit(*split(s), tau), [line(row, i, tau) for i, row in enumerate(s)])
+    scaled = 6 / (7 * tau) * losses.simple(*split(s)) + log(7)
+    close(losses.simple_limit(*split(s), tau), scaled)
+
+
+@pytest.mark.parametrize("tau", [*TAUS, 50.0])
+def test_eq_bound_large(tau):
+    s = hostile()
+    difference = losses.contrastive(*split(s), tau) - losses.simple_limit(*split(s), tau)
+    divergence = [sum(log(1 / 7 / probability(row, i, j, tau)) for j in range(7)) / 7 for i, row in enumerate(s)]
+    close(difference, divergence)
+    assert (difference > -1e-12).all()
+    assert (difference <= 1 / (2 * tau**2)).all()
+    if tau == 50.0:  # variance / 2 tau^2 to leading order: opposite halves come near the bound, so it is the best
+        for i, row in enumerate(s):
+            variance = sum((x - sum(row) / 7) ** 2 for x in row) / 7
+            assert difference[i].item() == pytest.approx(variance / (2 * tau**2), rel=0.02, abs=1e-12)
+
+
+def test_eq_simple_mean():
+    f, g = unit(7), unit(7, seed=1)
+    by_library = losses.SimpleLoss()(f, g, torch.arange(7))
+    f_mean, g_mean = f.mean(dim=0), g.mean(dim=0)
+    covariance = sum(((f[i] - f_mean) @ (g[i] - g_mean)).item() for i in range(7)) / 7
+    close(by_library, -7 / 6 * covariance)
+    assert by_library.item() > -7 / 6
+    poles = torch.cat([f[:1].expand(4, -1), -f[:1].expand(4, -1)])  # aligned, with mean zero
+    spread = torch.cat([f[:4], -f[:4]])
+    for z in (poles, spread):
+        close(losses.SimpleLoss()(z, z, torch.arange(8)), -8 / 7)
+
+
+# ---------------------------------------------------------------- hard negatives
+
+
+def kept(row, i, k):
+    """The similarities of anchor i's negatives at or above the k-th largest of them, ties included."""
+    negatives = [s for _, s in others(row, i)]
+    threshold = sorted(negatives, reverse=True)[k - 1]
+    return [s for s in negatives if s >= threshold]
+
+
+def hard_loss(row, i, tau, k):
+    return -log(exp(row[i] / tau) / (sum(exp(s / tau) for s in kept(row, i, k)) + exp(row[i] / tau)))
+
+
+def tied():
+    """`similarities` in which anchor 0's second and third nearest negatives tie, so that k = 2 keeps three."""
+    s = similarities()
+    order = sorted(range(1, 7), key=lambda j: -s[0][j])
+    s[0][order[2]] = s[0][order[1]]
+    assert len(kept(s[0], 0, 2)) == 3
+    return s
+
+
+@each_tau
+def test_eq_hard_loss(tau):
+    s = tied()
+    expected = [hard_loss(row, i, tau, 2) for i, row in enumerate(s)]
+    close(losses.hard_contrastive(*split(s), tau, k=2), expected)
+    close(losses.hard_contrastive(*split(s), tau, alpha=0.4), expected)  # of 6, round(2.4) are kept
+    f, g = unit(4), unit(7, seed=1)
+    by_hand = sum(hard_loss(row, i, tau, 2) for i, row in enumerate((f @ g.T).tolist())) / 4
+    close(losses.HardContrastiveLoss(tau, k=2)(f, g, torch.arange(4)), by_hand)
+
+
+@each_tau
+def test_eq_hard_penalty(tau):
+    s = tied()
+    _, s_neg = split(s)
+    r = gradients.relative_penalty(s_neg, tau, k=2)
+    for i, row in enumerate(s):
+        near = kept(row, i, 2)
+        total = sum(exp(x / tau) for x in near)
+        close(r[i], [exp(x / tau) / total if x >= min(near) else 0.0 for _, x in others(row, i)])
+        for m, (j, x) in enumerate(others(row, i)):  # a share of the push: the loss's slopes, divided
+
+            def push(x, row=row, i=i, j=j):
+                return hard_loss(changed(row, j, x), i, tau, 2)
+
+            if near.count(x) == 1:  # at a tie a step changes who is kept
+                pull = slope(lambda x, row=row, i=i: hard_loss(changed(row, i, x), i, tau, 2), row[i])
+                close(r[i, m] * abs(pull), abs(slope(push, x)), 1e-6)
+
+
+def test_eq_hard_simple():
+    s = tied()
+    expected = [sum(kept(row, i, 2)) / len(kept(row, i, 2)) - row[i] for i, row in enumerate(s)]
+    close(losses.hard_simple(*split(s), k=2), expected)
+    f, g = unit(4), unit(7, seed=1)
+    rows = (f @ g.T).tolist()
+    by_hand = sum(sum(kept(row, i, 2)) / 2 - row[i] for i, row in enumerate(rows)) / 4
+    close(losses.HardSimpleLoss(k=2)(f, g, torch.arange(4)), by_hand)
+
+
+@pytest.mark.parametrize("tau", [*TAUS, 50.0])
+def test_eq_hard_large_tau(tau):
+    s = tied()
+    loss, simple = losses.hard_contrastive(*split(s), tau, k=2), losses.hard_simple(*split(s), k=2)
+    for i, row in enumerate(s):
+        near = kept(row, i, 2)
+        n = len(near)
+        excess = loss[i].item() - log(n + 1) - n / ((n + 1) * tau) * simple[i].item()
+        width = max(*near, row[i]) - min(*near, row[i])
+        assert -1e-12 <= excess <= width**2 / (8 * tau**2) <= 1 / (2 * tau**2)
+        mean = (sum(near) + row[i]) / (n + 1)
+        variance = sum((x - mean) ** 2 for x in [*near, row[i]]) / (n + 1)
+        if tau > 40:  # to leading order the excess is variance / 2 tau^2: no smaller power of tau is left
+            assert excess == pytest.approx(variance / (2 * tau**2), rel=0.03, abs=1e-12)
+
+
+# ---------------------------------------------------------------- choosing the temperature
+
+
+@each_tau
+def test_eq_tau_gradient(tau):
+    s = similarities()
+    by_hand = [
+        (row[i] - sum(probability(row, i, j, tau) * x for j, x in enumerate(row))) / tau**2 for i, row in enumerate(s)
+    ]
+    s_pos, s_neg = split(s)
+    t = torch.full((4,), tau, dtype=torch.float64, requires_grad=True)  # one for each anchor
+    logits = torch.tensor(s, dtype=torch.float64) / t[:, None]
+    (ours,) = torch.autograd.grad(F.cross_entropy(logits, torch.arange(4), reduction="sum"), t)
+    close(ours, by_hand)
+    step = 1e-5 * tau
+    difference = losses.contrastive(s_pos, s_neg, tau + step) - losses.contrastive(s_pos, s_neg, tau - step)
+    close(difference / (2 * step), by_hand, 1e-6)
+
+
+def slopes(of, row, i):
+    """The pull on the positive and the push on each negative, by differences of one anchor's loss."""
+    by = [slope(lambda x, j=j: of(changed(row, j, x), i), row[j]) for j in range(len(row))]
+    return -torch.tensor(by[i], dtype=torch.float64), torch.tensor(by[:i] + by[i + 1 :], dtype=torch.float64)
+
+
+@each_tau
+def test_eq_decoupled(tau):
+    """The shares are the relative penalty, and the pull is 1 / tau."""
+
+    def decoupled(row, i):
+        return -row[i] / tau + log(sum(exp(x / tau) for _, x in others(row, i)))
+
+    s = similarities()
+    r = gradients.relative_penalty(split(s)[1], tau)
+    for i, row in enumerate(s):
+        pull, push = slopes(decoupled, row, i)
+        close(pull, 1 / tau, 1e-6)
+        close(push / pull, r[i], 1e-6)
+
+
+@each_tau
+def test_eq_debiased(tau):
+    """The first term leaves the shares at the relative penalty; under the second nobody is pushed."""
+
+    def debiased(row, i, rho):
+        m, negatives = len(row) - 1, sum(exp(x / tau) for _, x in others(row, i))
+        n = max((negatives - rho * m * exp(row[i] / tau)) / (1 - rho), m * exp(-1 / tau))
+        return log(1 + n * exp(-row[i] / tau))
+
+    s = [changed(row, i, 0.1) for i, row in enumerate(similarities())]
+    s_pos, s_neg = split(s)
+    close(losses.contrastive(s_pos, s_neg, tau), [debiased(row, i, 0) for i, row in enumerate(s)])
+    r = gradients.relative_penalty(s_neg, tau)
+    for i, row in enumerate(s):
+        pull, push = slopes(lambda row, i: debiased(row, i, 0.01), row, i)
+        negatives = sum(exp(x / tau) for _, x in others(row, i))
+        close(pull, negatives / (negatives + (1 - 0.01 - 0.06) * exp(row[i] / tau)) / tau, 1e-6)
+        close(push / pull, r[i], 1e-6)
+        _, push = slopes(lambda row, i: debiased(row, i, 0.9), changed(row, i, 1.0), i)
+        assert (push == 0).all()
+
+
+def test_eq_tau_schedule():
+    """PyTorch's cosine annealing is the same curve: from the larger to the smaller in half a period, and back."""
+    high, low, period = 1.0, 0.1, 40
+    rate = torch.optim.SGD([torch.zeros(1)], lr=high)
+    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(rate, T_max=period // 2, eta_min=low)
+    for t in range(2 * period):
+        assert low + (high - low) / 2 * (1 + cos(2 * pi * t / period)) == pytest.approx(annealing.get_last_lr()[0])
+        rate.step()
+        annealing.step()
+
+
+# ---------------------------------------------------------------- uniformity and tolerance
+
+
+def pairs(z):
+    """The inner products of all ordered pairs of different rows, with the two row numbers."""
+    rows = z.tolist()
+    inner = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in rows] for x in rows]
+    return [(i, j, inner[i][j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]
+
+
+@pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
+def test_eq_uniformity(t):
+    z = unit(9)
+    rows = z.tolist()
+    squares = [sum((a - b) ** 2 for a, b in zip(rows[i], rows[j], strict=True)) for i, j, _ in pairs(z)]
+    assert metrics.uniformity(z, t) == pytest.approx(-log(sum(exp(-t * d) for d in squares) / len(squares)))
+
+
+@pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
+@pytest.mark.parametrize("d", [2, 3, 7, 128])
+def test_eq_uniformity_ceiling(d, t):
+    term, series = 1.0, 1.0
+    for k in range(1, 200):
+        term *= t**2 / (k * (d / 2 + k - 1))
+        series += term
+    assert metrics.uniformity_ceiling(d, t) == pytest.approx(2 * t - log(series))
+    # The mean itself, over the density (1 - u^2)^((d - 3) / 2) of one coordinate u = cos(angle) of an even spread.
+    angles = [(k + 0.5) * pi / 20_000 for k in range(20_000)]
+    density = [sin(a) ** (d - 2) for a in angles]
+    mean = sum(p * exp(2 * t * cos(a) - 2 * t) for a, p in zip(angles, density, strict=True)) / sum(density)
+    assert metrics.uniformity_ceiling(d, t) == pytest.approx(-log(mean), rel=1e-6)
+
+
+@each_tau
+def test_eq_uniformity_normaliser(tau):
+    z = unit(9)
+    partition = [sum(exp(s / tau) for i, _, s in pairs(z) if i == anchor) for anchor in range(9)]
+    right = exp(-1 / tau) * sum(Z / 8 for Z in partition) / 9
+    assert exp(-metrics.uniformity(z, 1 / (2 * tau))) == pytest.approx(right)
+
+
+CLASSES = [0, 0, 0, 1, 1, 2, 2, 2, 2]
+
+
+def test_eq_tolerance():
+    z = unit(9)
+    printed = sum(s * (CLASSES[i] == CLASSES[j]) for i, j, s in pairs(z)) / 72
+    assert metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False) == pytest.approx(printed)
+
+
+def test_eq_tolerance_per_pair():
+    z = unit(9)
+    alike = [s for i, j, s in pairs(z) if CLASSES[i] == CLASSES[j]]
+    per_pair = metrics.tolerance(z, torch.tensor(CLASSES))
+    assert per_pair == pytest.approx(sum(alike) / len(alike))
+    printed = metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False)
+    assert per_pair == pytest.approx(printed / (len(alike) / 72))
 
 
 # ---------------------------------------------------------------- nothing is left out
