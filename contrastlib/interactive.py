@@ -26,8 +26,8 @@ TAUS = [float(f"{m}e{e}") for e in (-3, -2, -1) for m in MANTISSAS] + [10.0]
 
 
 @dataclass(frozen=True)
-class TauSlider:
-    """What `tau_slider` returns: a notebook shows `html`; a terminal and a PDF show `summary`."""
+class Interactive:
+    """A figure that its reader can move: a notebook shows `html`; a terminal and a PDF show `summary`."""
 
     html: str
     summary: str
@@ -47,7 +47,7 @@ def tau_slider(
     tau: float = 0.2,
     *,
     positive: Tensor | None = None,
-) -> TauSlider:
+) -> Interactive:
     """One anchor's contrastive loss (Eq 1) and relative penalties (Eq 5) under a slider for tau.
 
     The page holds the similarities to five decimals and computes from them what `losses.contrastive`,
@@ -83,9 +83,19 @@ def tau_slider(
     s_pos, s_neg, tau = s_pos.mul(1e5).round().div(1e5), s_neg[order].mul(1e5).round().div(1e5), float(f"{tau:g}")
     fill = _fill(s_pos, s_neg, tau, images[order[:SHOWN].to(images.device)])
     fill["digits"] = _digit("anchor", anchor) + ("" if positive is None else _digit("positive", positive))
-    fill["id"] = "tau-slider-" + hashlib.sha256(repr(sorted(fill.items())).encode()).hexdigest()[:10]
-    template = Path(__file__).with_name("static").joinpath("tau_slider.html").read_text(encoding="utf-8")
-    return TauSlider(Template(template).substitute(fill), fill["summary"])
+    return embed("tau_slider", fill)
+
+
+def static(name: str) -> str:
+    """The text of a file in static/."""
+    return Path(__file__).with_name("static").joinpath(name).read_text(encoding="utf-8")
+
+
+def embed(name: str, fill: dict) -> Interactive:
+    """static/NAME.html with its blanks filled, `summary` among them, and with an id that comes from what fills them."""
+    digest = hashlib.sha256(repr(sorted(fill.items())).encode()).hexdigest()[:10]
+    html = Template(static(f"{name}.html")).substitute(fill, id=f"{name.replace('_', '-')}-{digest}")
+    return Interactive(html, fill["summary"])
 
 
 def _fill(s_pos: Tensor, s_neg: Tensor, tau: float, nearest: Tensor) -> dict:
