@@ -31,6 +31,7 @@ from .checks import check_count
 from .folders import cache_folder, class_folders, decode, decode_once, list_images
 
 NAMES = ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn", "imagenet100")
+STREAMED = ("imagenet100",)  # of many sizes, and too large for one tensor
 SPLITS = ("train", "test")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 TIMEOUT = 30  # seconds without an answer until a download counts as failed
@@ -69,16 +70,14 @@ def load(
     there and for a download that failed.
     """
     _check_name(name, split)
-    if name == "imagenet100":
+    if name in STREAMED:
         raise ValueError(
             "imagenet100 has images of many sizes, which do not make one tensor: "
             f'use stream("imagenet100", "{split}", transform=...)'
         )
     images, labels, classes = _digits(split) if name == "digits" else _read(name, split, _find_root(root))
     if limit is not None:
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= len(images):
-            raise ValueError(f"limit is {limit!r}; {name} has {len(images)} {split} images: give 1 to {len(images)}")
-        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:limit]
+        chosen = _choose(limit, len(images), name, split)
         images, labels = images[chosen], labels[chosen]
     return ImageSet(images.to(device), labels.to(device), classes)
 
@@ -104,9 +103,28 @@ def stream(
     batch_size: at least 1. workers: processes that decode; 0: this one does.
     Errors: as in `load`. A damaged file is named when its turn comes.
     """
-    _check_name(name, split)
     check_count("batch_size", batch_size)
     check_count("workers", workers, low=0)
+    return DataLoader(
+        image_files(name, split, root=root, transform=transform),
+        batch_size,
+        shuffle=split == "train",
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
+
+
+def image_files(
+    name: str,
+    split: str = "train",
+    *,
+    root: str | os.PathLike | None = None,
+    limit: int | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
+) -> "ImageFiles":
+    """What `stream` reads, for another order; limit as in `load`, the other arguments and the errors as in `stream`."""
+    _check_name(name, split)
     if name == "digits":
         raise ValueError('digits is no image folder: use load("digits")')
     place = _find_root(root)
@@ -114,15 +132,11 @@ def stream(
     if folder is None:
         wanted = place / name / ("train" if split == "train" else "val")
         raise FileNotFoundError(f"there is no folder {wanted}: put the {split} images of {name} at {wanted}/CLASS/*")
-    data = ImageFiles(folder, _mode(name), imagenet100_classes() if name == "imagenet100" else None, transform)
-    return DataLoader(
-        data,
-        batch_size,
-        shuffle=split == "train",
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=workers > 0,
-    )
+    files = ImageFiles(folder, _mode(name), imagenet100_classes() if name == "imagenet100" else None, transform)
+    if limit is not None:
+        chosen = _choose(limit, len(files), name, split)
+        files.paths, files.labels = [files.paths[i] for i in chosen.tolist()], files.labels[chosen]
+    return files
 
 
 class ImageFiles(Dataset):
@@ -139,9 +153,12 @@ class ImageFiles(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
+    def pixels(self, index: int) -> Tensor:
+        """One image as it is, uint8 [C, H, W]."""
+        return torch.from_numpy(np.ascontiguousarray(decode(self.paths[index], self.mode)))
+
     def __getitem__(self, index: int) -> tuple[int, Tensor, int]:
-        pixels = torch.from_numpy(np.ascontiguousarray(decode(self.paths[index], self.mode)))
-        return index, self.transform(pixels), int(self.labels[index])
+        return index, self.transform(self.pixels(index)), int(self.labels[index])
 
 
 def imagenet100_classes() -> tuple[str, ...]:
@@ -155,6 +172,13 @@ def _check_name(name: str, split: str) -> None:
         raise ValueError(f"there is no data set {name!r}; the names are: {', '.join(NAMES)}")
     if split not in SPLITS:
         raise ValueError(f"{name} has no split {split!r}; the splits are: {', '.join(SPLITS)}")
+
+
+def _choose(limit: int, n: int, name: str, split: str) -> Tensor:
+    """The numbers of the images that a limit keeps."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= n:
+        raise ValueError(f"limit is {limit!r}; {name} has {n} {split} images: give 1 to {n}")
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:limit]
 
 
 def _mode(name: str) -> str:

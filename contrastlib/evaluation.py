@@ -1,5 +1,7 @@
 """How good an encoder is, by a recipe's measures, and two others to hold beside it: untrained and supervised."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from sklearn.manifold import TSNE
@@ -7,19 +9,19 @@ from torch import Tensor, nn
 from tqdm.std import tqdm
 
 from . import metrics
-from .augment import Augmentation
 from .build import (
     ORDER,
     VIEWS,
+    Held,
+    Streamed,
     build_encoder,
+    build_images,
     build_optimizer,
-    build_view,
     generator,
     pick_device,
     pick_precision,
     set_learning_rate,
 )
-from .data import load
 from .models import Encoder
 from .recipes import Recipe
 
@@ -38,13 +40,13 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
     """
     where = pick_device(device)
     encoder = encoder.to(where).eval()
-    train = load(recipe.dataset, "train", limit=recipe.limit, device=where)
-    test = load(recipe.dataset, "test", device=where)
-    view = build_view(recipe, train.images)
-    (train_x, train_z), (test_x, test_z) = (embed(encoder, s.images, view.normalise) for s in (train, test))
+    train, test = (build_images(recipe, split, where) for split in ("train", "test"))
+    view = train.view(recipe)
+    (train_x, train_z), (test_x, test_z) = (embed(encoder, s, view.normalise) for s in (train, test))
     measured, z = (train, train_z) if recipe.split == "train" else (test, test_z)
     chance = generator(recipe, VIEWS, where)
-    z1, z2 = (embed(encoder, measured.images, lambda x: view(x, chance))[1] for _ in range(2))
+    # Draws of crops that training never makes.
+    z1, z2 = (embed(encoder, measured, lambda x: view(x, chance), recipe.epochs + i)[1] for i in (1, 2))
     rows = torch.arange(len(z), device=where)
     positive, nearest = metrics.neighbour_profile(z1, z2, rows, k=min(10, len(z) - 1))
     profile = torch.cat([positive[:, None], nearest], dim=1)
@@ -67,10 +69,10 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
 def tsne(encoder: Encoder, recipe: Recipe, *, n: int = 1000) -> dict[str, list[int]]:
     """Fig 2's map of n test images, or all, by t-SNE of their embeddings: x and y in [0, 999], and label."""
     where = next(encoder.parameters()).device
-    view = build_view(recipe, load(recipe.dataset, "train", limit=recipe.limit).images)
-    n = min(n, len(load(recipe.dataset, "test")))
-    test = load(recipe.dataset, "test", limit=n, device=where)
-    z = embed(encoder.eval(), test.images, view.normalise)[1].cpu().numpy()
+    view = build_images(recipe, "train", "cpu").view(recipe)
+    n = min(n, len(build_images(recipe, "test", "cpu")))
+    test = build_images(recipe, "test", where, limit=n)
+    z = embed(encoder.eval(), test, view.normalise)[1].cpu().numpy()
     # As many neighbours as fit the few points of a tiny set; cosine and Euclid rank unit vectors alike.
     places = TSNE(perplexity=min(30, (len(z) - 1) / 3), init="pca", random_state=0).fit_transform(z)
     places -= places.min(axis=0)
@@ -79,10 +81,12 @@ def tsne(encoder: Encoder, recipe: Recipe, *, n: int = 1000) -> dict[str, list[i
 
 
 @torch.no_grad()
-def embed(encoder: Encoder, images: Tensor, view: Augmentation) -> tuple[Tensor, Tensor]:
-    """The backbone's features [N, F] and the unit vectors [N, d] of images uint8 [N, C, H, W], through a view."""
+def embed(
+    encoder: Encoder, images: Held | Streamed, view: Callable[[Tensor], Tensor], draw: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The backbone's features [N, F] and the unit vectors [N, d] of images, through a view; draw as in `batches`."""
     parts = []
-    for batch in images.split(512):
+    for _, (batch,) in images.batches(torch.arange(len(images)).split(512), draw):
         x = encoder.features(view(batch).contiguous(memory_format=torch.channels_last))
         parts.append((x, F.normalize(encoder.head(x), dim=1)))
     features, z = zip(*parts, strict=True)
@@ -91,30 +95,29 @@ def embed(encoder: Encoder, images: Tensor, view: Augmentation) -> tuple[Tensor,
 
 def untrained(recipe: Recipe) -> Encoder:
     """The encoder as the recipe's run begins with it."""
-    channels = load(recipe.dataset, "test", limit=1).images.shape[1]
-    return build_encoder(recipe, channels).eval()
+    return build_encoder(recipe, build_images(recipe, "test", "cpu", limit=1).channels).eval()
 
 
 def supervised(recipe: Recipe, *, device: str | torch.device | None = None, progress: bool = True) -> Encoder:
     """The same net trained with labels: cross-entropy on a linear layer after the head, all else as in the recipe."""
     where = pick_device(device)
-    data = load(recipe.dataset, "train", limit=recipe.limit, device=where)
+    data = build_images(recipe, "train", where)
     n, steps = len(data), len(data) // recipe.batch
     if steps == 0:
         raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
-    net = build_encoder(recipe, data.images.shape[1])
+    net = build_encoder(recipe, data.channels)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(recipe.seed)
         classifier = nn.Linear(recipe.d, len(data.classes))
     model = nn.Sequential(net, classifier).to(where, memory_format=torch.channels_last)
     optimizer = build_optimizer(recipe, model)
-    view, precision = build_view(recipe, data.images), pick_precision(recipe, where)
+    view, precision = data.view(recipe), pick_precision(recipe, where)
     order, chance = generator(recipe, ORDER, "cpu"), generator(recipe, VIEWS, where)
     for epoch in tqdm(range(recipe.epochs), unit=" epochs", disable=not progress):
-        permutation = torch.randperm(n, generator=order).to(where)
-        for step, indices in enumerate(permutation[: steps * recipe.batch].split(recipe.batch)):
+        rows = torch.randperm(n, generator=order)[: steps * recipe.batch].split(recipe.batch)
+        for step, (indices, (images,)) in enumerate(data.batches(rows, epoch)):
             set_learning_rate(optimizer, recipe, epoch + step / steps)
-            x = view(data.images[indices], chance).contiguous(memory_format=torch.channels_last)
+            x = view(images, chance).contiguous(memory_format=torch.channels_last)
             with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 logits = classifier(net.head(net.features(x)))
             optimizer.zero_grad()

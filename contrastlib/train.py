@@ -1,16 +1,16 @@
 """Training: `pretrain` turns a recipe into an encoder, `evaluate` measures it, `run` does both and writes the outcome.
 
-One process, one device. The images lie on it as uint8 and are augmented there. Only the network runs under autocast:
-losses are float32. All chance comes from the recipe's seed, through generators that are part of the checkpoint, so a
-run that is killed and started again ends where it would have, bit for bit on a CPU with as many threads.
+The images lie on the device as uint8, or are streamed to it where they are too many, and are augmented there. Only the
+network runs under autocast: losses are float32. Several processes do what one does: see `distributed`. All chance comes
+from the recipe's seed, through generators that are part of the checkpoint, so a run that is killed and started again
+ends where it would have, bit for bit on a CPU with as many threads.
 """
 
-import io
 import json
 import math
 import os
 import time
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +18,16 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from . import build, gradients, losses, results
+from . import build, distributed, gradients, losses, results
 from .augment import Augmentation
 from .build import ORDER, VIEWS, generator
+from .checkpoint import restore, save
 from .checks import check_count, readable
-from .data import load
 from .evaluation import evaluate, supervised, tsne, untrained
 from .models import Encoder
-from .recipes import Recipe, from_dict, run_id, to_dict
+from .recipes import Recipe, run_id
 
 __all__ = ["Run", "evaluate", "pretrain", "run", "supervised", "tsne", "untrained"]
-
-FORMAT = 1  # of checkpoints
 
 
 @dataclass
@@ -55,61 +53,95 @@ def pretrain(
     device: str | torch.device | None = None,
     progress: bool = True,
     checkpoint_every: int = 1,
+    compile: bool = False,
 ) -> Run:
     """Train an encoder by a recipe.
 
     folder: where this one run keeps checkpoint.pt, every so many epochs, and log.jsonl, a line an epoch; a run that was
     interrupted goes on from there. None keeps nothing. device: None takes the best there is. Images that do not fill
-    an epoch's last batch wait for the next epoch.
+    an epoch's last batch wait for the next epoch. compile: torch.compile the encoder, where a minute of compiling is
+    won back by faster steps; results differ by rounding, checkpoints do not, and a run may go on without.
     An epoch's line: epoch, loss, lr; on a fixed batch of training images, in evaluation mode, effective_negatives
     (`gradients.effective_negatives`), positive_similarity and hardest_similarity, the nearest negative's, averaged over
     its anchors; images_per_second, seconds. Where one of them is not finite the run stops there as "diverged", and the
     last checkpoint stays.
-    Errors: ValueError for a folder that holds another recipe's checkpoint, or a broken one; it is left as it is.
+    Under torchrun the processes share each batch (see `distributed`), and all must see the folder.
+    Errors: ValueError for a folder that holds another recipe's checkpoint, or a broken one; it is left as it is. Of
+    several processes, for a batch that they cannot share evenly.
     """
     check_count("checkpoint_every", checkpoint_every)
     where = build.pick_device(device)
-    images = load(recipe.dataset, "train", limit=recipe.limit, device=where).images
+    with distributed.together(where):
+        return fit(recipe, folder, where, progress, checkpoint_every, compile)
+
+
+def fit(
+    recipe: Recipe,
+    folder: str | os.PathLike | None,
+    where: torch.device,
+    progress: bool,
+    checkpoint_every: int,
+    compile: bool,
+) -> Run:
+    """`pretrain`, once the processes are connected."""
+    rank, parts = part = distributed.part()
+    if recipe.batch % parts:
+        raise ValueError(
+            f"batch is {recipe.batch}, which {parts} processes cannot share evenly: start a number that divides it"
+        )
+    with distributed.first_on_each_machine():
+        images = build.build_images(recipe, "train", where)
     n = len(images)
     steps = n // recipe.batch
     if steps == 0:
         raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
-    encoder = build.build_encoder(recipe, images.shape[1]).to(where, memory_format=torch.channels_last)
+    encoder = build.build_encoder(recipe, images.channels).to(where, memory_format=torch.channels_last)
     if recipe.loss in ("supervised", "none"):
         raise ValueError(f"loss is {recipe.loss!r}, which compares no pairs: call run, or supervised or untrained")
+    distributed.share_statistics(encoder, where)
     loss = build.build_loss(recipe)
     g = build.build_keys(recipe, encoder, n).to(where)
     optimizer = build.build_optimizer(recipe, encoder)
-    view = build.build_view(recipe, images)
+    view = images.view(recipe)
     order, chance = generator(recipe, ORDER, "cpu"), generator(recipe, VIEWS, where)
     precision = build.pick_precision(recipe, where)
-    parts = {"encoder": encoder, "keys": g, "optimizer": optimizer, "order": order, "views": chance}
+    state = {"encoder": encoder, "keys": g, "optimizer": optimizer, "order": order, "views": chance}
     place = f"{where.type} in {precision}"
-    history = [] if folder is None else restore(folder, recipe, place, parts)
+    history = [] if folder is None else restore(folder, recipe, place, state)
+    epochs = torch.tensor([float(len(history))], device=where)
+    if not distributed.agreed(distributed.mean(epochs) == epochs, where):
+        raise ValueError(
+            f"the processes did not all find the same checkpoint in {folder}: give a folder that all of them see"
+        )
+    net = distributed.parallel(encoder)
+    net = torch.compile(net) if compile else net
+    watched = next(images.batches([images.spread(recipe.batch)], recipe.epochs, recipe.views, part))
     status = "finished"
 
-    bar = tqdm(total=recipe.epochs * steps * recipe.batch, unit=" images", unit_scale=True, disable=not progress)
+    bar = tqdm(
+        total=recipe.epochs * steps * recipe.batch, unit=" images", unit_scale=True, disable=rank > 0 or not progress
+    )
     bar.update(len(history) * steps * recipe.batch)
     for epoch in range(len(history), recipe.epochs):
         start = time.perf_counter()
         row = {"epoch": epoch + 1, "loss": math.nan}
         total = torch.zeros((), device=where)
-        permutation = torch.randperm(n, generator=order).to(where)
+        rows = torch.randperm(n, generator=order)[: steps * recipe.batch].split(recipe.batch)
         encoder.train()
         g.train()
         try:
-            for step, indices in enumerate(permutation[: steps * recipe.batch].split(recipe.batch)):
+            for step, (indices, crops) in enumerate(images.batches(rows, epoch, recipe.views, part)):
                 build.set_learning_rate(optimizer, recipe, epoch + step / steps)
-                features, keys = forward(recipe, encoder, g, view, images, indices, chance, precision)
+                features, keys = forward(recipe, net, g, view, crops, indices, chance, precision, part)
                 value = loss(features, **keys)
                 optimizer.zero_grad()
                 value.backward()
                 optimizer.step()
-                g.update(indices, features)
+                g.update(indices.chunk(parts)[rank], features)
                 total += value.detach()
                 bar.update(recipe.batch)
-            row["loss"] = total.item() / steps  # here alone the processor waits for a GPU
-            row |= watch(recipe, encoder, g, view, images)
+            row["loss"] = distributed.mean(total).item() / steps  # here alone the processor waits for a GPU
+            row |= watch(recipe, encoder, g, view, *watched, part)
         except Diverged:
             status = "diverged"
         seconds = time.perf_counter() - start
@@ -121,13 +153,13 @@ def pretrain(
         history.append(row)
         shown = "none" if row["loss"] is None else f"{row['loss']:.3f}"
         bar.set_postfix_str(f"epoch {epoch + 1} of {recipe.epochs}, loss {shown}", refresh=False)
-        if folder is not None:
+        if folder is not None and rank == 0:
             with open(Path(folder) / "log.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
         if status == "diverged":
             break
-        if folder is not None and ((epoch + 1) % checkpoint_every == 0 or epoch + 1 == recipe.epochs):
-            save(folder, recipe, place, parts, history)
+        if folder is not None and rank == 0 and ((epoch + 1) % checkpoint_every == 0 or epoch + 1 == recipe.epochs):
+            save(folder, recipe, place, state, history)
     bar.close()
     return Run(recipe, encoder.eval(), status, history, where, precision)
 
@@ -137,42 +169,59 @@ def forward(
     encoder: Encoder,
     g: nn.Module,
     view: Augmentation,
-    images: Tensor,
+    images: Sequence[Tensor],
     indices: Tensor,
     chance: torch.Generator | None,
     precision: str = "float32",
+    part: tuple[int, int] = (0, 1),
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Views of the images [B], their embeddings [B, d], and the loss's other arguments."""
-    x = [view(images[indices], chance).contiguous(memory_format=torch.channels_last) for _ in range(recipe.views)]
+    """Views of a part of the batch, their embeddings [B, d], and the loss's other arguments.
+
+    images: uint8, for each view those of the whole batch; indices: their numbers, on their device. part: which part,
+    and how many there are. The views of all parts are drawn, so that chance is the same however many there are.
+    """
+    whole, (rank, parts) = indices, part
+    indices = whole.chunk(parts)[rank]
+    x = [view(crops, chance).chunk(parts)[rank].contiguous(memory_format=torch.channels_last) for crops in images]
     other = x[1] if recipe.views == 2 else None
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with torch.autocast(whole.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         if recipe.views == 2 and g.other_view != "images":
             features, other = encoder(torch.cat(x)).chunk(2)
         else:
             features = encoder(x[0])
-        if readable(features) and not bool(features.isfinite().all()):
+        if readable(features) and not distributed.agreed(features.isfinite().all(), features.device):
             raise Diverged
         keys = g.keys_for(indices, other)
+    first = rank * len(indices)  # the place in the batch where this part begins
+    if recipe.g == "batch" and parts > 1:
+        keys = {"keys": distributed.Gather.apply(other), "positive": first + keys["positive"]}
     if recipe.g == "bank" and recipe.negatives is not None:
         # The batch's own rows, and the others at random: for each anchor a uniform draw, since the batch is one.
-        draws = torch.rand(len(g.bank), generator=chance, device=images.device).index_fill_(0, indices, -1)
-        rows = torch.cat([indices, draws.topk(recipe.negatives + 1 - len(indices)).indices])
-        keys = {"keys": g.bank[rows], "positive": torch.arange(len(indices), device=images.device)}
+        draws = torch.rand(len(g.bank), generator=chance, device=whole.device).index_fill_(0, whole, -1)
+        rows = torch.cat([whole, draws.topk(recipe.negatives + 1 - len(whole)).indices])
+        keys = {"keys": g.bank[rows], "positive": first + torch.arange(len(indices), device=whole.device)}
     if recipe.g == "bank" and recipe.views == 2:
         keys = {"keys": keys["keys"], "positive_keys": other, "ignore": keys["positive"]}
     return features, keys
 
 
 @torch.no_grad()
-def watch(recipe: Recipe, encoder: Encoder, g: nn.Module, view: Augmentation, images: Tensor) -> dict[str, float]:
-    """The similarities of a fixed batch to its keys, and how many negatives the loss effectively looks at."""
+def watch(
+    recipe: Recipe,
+    encoder: Encoder,
+    g: nn.Module,
+    view: Augmentation,
+    indices: Tensor,
+    images: Sequence[Tensor],
+    part: tuple[int, int] = (0, 1),
+) -> dict[str, float]:
+    """The similarities of a batch to its keys, and how many negatives the loss effectively looks at."""
     encoder.eval()
     g.eval()
-    indices = torch.arange(min(recipe.batch, len(images)), device=images.device)
-    chance = generator(recipe, VIEWS, images.device)  # the same views every time
-    features, keys = forward(recipe, encoder, g, view, images, indices, chance)
+    chance = generator(recipe, VIEWS, indices.device)  # the same views every time
+    features, keys = forward(recipe, encoder, g, view, images, indices, chance, part=part)
     s = features @ keys["keys"].T
-    if not bool(s.isfinite().all()):
+    if not distributed.agreed(s.isfinite().all(), s.device):
         raise Diverged
     if "positive_keys" in keys:
         s_pos = (features * keys["positive_keys"]).sum(dim=1)
@@ -189,96 +238,38 @@ def watch(recipe: Recipe, encoder: Encoder, g: nn.Module, view: Augmentation, im
         effective = losses.hard_negatives(s_neg, **(hard or {"alpha": 1.0})).sum(dim=1, dtype=s_neg.dtype)
     else:
         effective = gradients.effective_negatives(gradients.relative_penalty(s_neg, recipe.tau, **hard))
-    return {
-        "effective_negatives": effective.mean().item(),
-        "positive_similarity": s_pos.mean().item(),
-        "hardest_similarity": s_neg.amax(dim=1).mean().item(),
-    }
-
-
-def state_of(part: nn.Module | torch.optim.Optimizer | torch.Generator) -> dict | Tensor:
-    """All that a part needs to go on as it is."""
-    return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
-
-
-def save(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict, history: list[dict]) -> None:
-    """Write checkpoint.pt, whole or not at all."""
-    about = {"format": FORMAT, "recipe": to_dict(recipe), "place": place, "history": history}
-    content = io.BytesIO()
-    torch.save(about | {name: state_of(part) for name, part in parts.items()}, content)
-    results.replace_file(Path(folder) / "checkpoint.pt", content.getvalue())
-
-
-def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) -> list[dict]:
-    """Give each part its state in the folder's checkpoint.pt, if there is one; return the history up to there."""
-    file = Path(folder) / "checkpoint.pt"
-    history = []
-    if file.exists():
-        saved = load_checkpoint(file, {"recipe", "place", "history", *parts})
-        advice = "give another folder, or move the checkpoint away to begin anew"
-        if run_id(from_dict(saved["recipe"])) != run_id(recipe):
-            other = {key: saved["recipe"].get(key) for key in to_dict(recipe)}
-            other = {key: value for key, value in other.items() if value != to_dict(recipe)[key]}
-            raise ValueError(f"{file} is of another recipe, one with {other}: {advice}")
-        if saved["place"] != place:
-            raise ValueError(f"{file} was trained on {saved['place']}, and this would be {place}: {advice}")
-        for name, part in parts.items():
-            try:
-                (part.set_state if isinstance(part, torch.Generator) else part.load_state_dict)(saved[name])
-            except Exception as error:  # each part has its own kind
-                raise ValueError(f"the {name} in {file} does not fit ({first_line(error)}): {advice}") from error
-        history = saved["history"]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # What the log says of epochs after the checkpoint will be said again.
-    results.replace_file(file.with_name("log.jsonl"), "".join(json.dumps(row) + "\n" for row in history).encode())
-    return history
-
-
-def load_checkpoint(file: Path, names: set[str]) -> dict:
-    """What a checkpoint holds under these names; ValueError for one that is damaged or of another format."""
-    try:
-        with zipfile.ZipFile(file) as content:
-            if broken := content.testzip():  # torch.load does not look at the checksums
-                raise ValueError(f"{broken} has a wrong checksum")
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        found = saved["format"]
-        if found == FORMAT and (missing := names - saved.keys()):
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    except Exception as error:  # a broken file fails in many ways
-        raise ValueError(
-            f"{file} is no whole checkpoint ({first_line(error)}): restore it, or move it away to begin anew"
-        ) from error
-    if found != FORMAT:
-        raise ValueError(
-            f"{file} has checkpoint format {found}, and this version of contrastlib reads {FORMAT}: "
-            "go on with the version that wrote it, or move it away to begin anew"
-        )
-    return saved
-
-
-def first_line(error: Exception) -> str:
-    """What kind of error, and the first line of what it says."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    values = distributed.mean(torch.stack([effective.mean(), s_pos.mean(), s_neg.amax(dim=1).mean()]))
+    return dict(zip(("effective_negatives", "positive_similarity", "hardest_similarity"), values.tolist(), strict=True))
 
 
 def run(
-    recipe: Recipe, folder: str | os.PathLike, *, device: str | torch.device | None = None, progress: bool = True
-) -> dict:
+    recipe: Recipe,
+    folder: str | os.PathLike,
+    *,
+    device: str | torch.device | None = None,
+    progress: bool = True,
+    compile: bool = False,
+) -> dict | None:
     """Train and evaluate a recipe, write FOLDER/ID.json, and return its record; a run that is there is not repeated.
 
-    Checkpoint and log are in FOLDER/ID, so that a call that was interrupted goes on where it was.
+    Checkpoint and log are in FOLDER/ID, so that a call that was interrupted goes on where it was. compile as in
+    `pretrain`. Under torchrun the first process alone does all but `pretrain`; the others return None.
     """
-    folder = Path(folder)
-    name = run_id(recipe)
-    if (folder / f"{name}.json").exists():
-        return results.read(name, folder)
+    folder, name = Path(folder), run_id(recipe)
+    where, first = build.pick_device(device), distributed.rank() == 0
+    alone = recipe.loss in ("supervised", "none")
     start = time.perf_counter()
-    if recipe.loss in ("supervised", "none"):
-        where = build.pick_device(device)
+    with distributed.together(where):
+        there = not distributed.agreed(not (first and (folder / f"{name}.json").exists()), where)  # the first decides
+        if not (there or alone):
+            outcome = pretrain(recipe, folder=folder / name, device=where, progress=progress, compile=compile)
+    if not first:
+        return None
+    if there:
+        return results.read(name, folder)
+    if alone:
         encoder = untrained(recipe) if recipe.loss == "none" else supervised(recipe, device=where, progress=progress)
         outcome = Run(recipe, encoder, "finished", [], where, build.pick_precision(recipe, where))
-    else:
-        outcome = pretrain(recipe, folder=folder / name, device=device, progress=progress)
     figures, places = {}, {}
     if outcome.status == "finished":
         figures = evaluate(outcome.encoder, recipe, device=outcome.device)

@@ -24,7 +24,9 @@ def test_limits_are_the_equations(loss, keys):
     g = build.build_keys(recipe, encoder, 96)
     chance = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        features, arguments = train.forward(recipe, encoder, g, view, images, torch.arange(32), chance)
+        features, arguments = train.forward(
+            recipe, encoder, g, view, [images[:32]] * recipe.views, torch.arange(32), chance
+        )
     features = features.double().requires_grad_()
     arguments = {name: t.double() if t.is_floating_point() else t for name, t in arguments.items()}
     value = build.build_loss(recipe)(features, **arguments)
@@ -53,7 +55,7 @@ def test_sampled_negatives():
     for _ in range(200):
         indices = torch.randperm(96, generator=chance)[:32]
         with torch.no_grad():
-            _, keys = train.forward(recipe, encoder, g, view, images, indices, chance)
+            _, keys = train.forward(recipe, encoder, g, view, [images[indices]], indices, chance)
         assert keys["keys"].shape == (51, 16)  # the positive and 50 negatives
         assert torch.equal(keys["keys"][keys["positive"]], g.bank[indices])
         rows = (keys["keys"] @ g.bank.T).argmax(1)
@@ -104,7 +106,8 @@ def pretend_step(recipe):
         try:
             for _ in range(2):
                 indices = torch.randint(96, (32,), device=where)
-                features, keys = train.forward(recipe, encoder, g, view, images, indices, None)
+                crops = [images[indices]] * recipe.views
+                features, keys = train.forward(recipe, encoder, g, view, crops, indices, None)
                 value = loss(features, **keys)
                 optimizer.zero_grad()
                 value.backward()

@@ -136,10 +136,11 @@ def test_what_the_log_says(loss, keys):
     images = load("digits", limit=96).images
     encoder, view = build.build_encoder(recipe, 1), build.build_view(recipe, images)
     g = build.build_keys(recipe, encoder, 96)
-    told = train.watch(recipe, encoder, g, view, images)
+    batch = torch.arange(32), [images[:32]] * recipe.views
+    told = train.watch(recipe, encoder, g, view, *batch)
     chance = build.generator(recipe, build.VIEWS, "cpu")
     with torch.no_grad():
-        features, arguments = train.forward(recipe, encoder, g, view, images, torch.arange(32), chance)
+        features, arguments = train.forward(recipe, encoder, g, view, *reversed(batch), chance)
     expected = slow_watch(recipe, features, arguments)
     assert told == pytest.approx(expected, rel=2e-4)
 
@@ -227,3 +228,27 @@ def test_evaluate_measures_what_it_is_told():
 def test_recipes_that_do_not_fit_the_data(recipe, message):
     with pytest.raises(ValueError, match=message):
         train_tiny(recipe)
+
+
+def test_compiled_is_the_same_run_up_to_rounding(tmp_path):
+    """All but the last stage of torch.compile, the C++ compiler: that takes half a minute for the smallest net."""
+    recipe, compiler = replace(TINY, epochs=3, limit=64), torch.compile
+    plain = train_tiny(recipe, tmp_path / "plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda net: compiler(net, backend="aot_eager", fullgraph=True))
+        patch.setattr(train, "save", interrupt_after(1, train.save))
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(recipe, tmp_path / "compiled", compile=True)
+    compiled = train_tiny(recipe, tmp_path / "compiled")  # goes on without
+    for name, weight in plain.encoder.state_dict().items():
+        assert torch.allclose(compiled.encoder.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
+    assert compiled.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=1e-5)
+
+
+def interrupt_after(epochs, save):
+    def interrupting(folder, recipe, place, state, history):
+        save(folder, recipe, place, state, history)
+        if len(history) == epochs:
+            raise KeyboardInterrupt
+
+    return interrupting
