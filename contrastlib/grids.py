@@ -40,11 +40,15 @@ def cell(recipe: Recipe, loss: str, tau: float | None = None) -> Recipe:
 def grid(name: str, recipe: str = "small", settings: Iterable[str] = (), seeds: Iterable[int] = SEEDS) -> list[Recipe]:
     """The runs of a grid, seed by seed, so that a sweep which is stopped early has every column at least once.
 
-    recipe, settings: as for `recipes.by_name`. Errors: ValueError for a name not in NAMES.
+    recipe, settings: as for `recipes.by_name`; the pilot takes neither, nor seeds. Errors: ValueError for a name not in
+    NAMES.
     """
     if name not in NAMES:
         raise ValueError(f"there is no grid {name!r}; the grids are: {', '.join(NAMES)}")
+    settings = list(settings)
     if name == "pilot":
+        if recipe != "small" or settings:
+            raise ValueError("the pilot is what it was: it takes no other recipe, data set or setting")
         return pilot()
     base = by_name(recipe, settings)
     runs = [cell(replace(base, seed=seed), loss, tau) for seed in seeds for loss, tau in CELLS[name]]

@@ -180,6 +180,8 @@ def test_grids():
         assert len(set(ids)) == len(ids)
     assert not {recipe.seed for recipe in grids.grid("pilot")} & set(grids.SEEDS)
     assert {recipe.tau for recipe in grids.grid("pilot")} == {0.2}
+    with pytest.raises(ValueError, match="it takes no other recipe"):
+        grids.grid("pilot", settings=["tau=0.1"])
     with pytest.raises(ValueError, match="the grids are: table1"):
         grids.grid("table2")
 
