@@ -12,15 +12,21 @@ from pathlib import Path
 FOLDERS = ("output/chtml/fonts/woff-v2", "input/tex/extensions")
 
 
+def mathjax() -> dict[str, Path]:
+    """The files of MathJax that a page needs, by their place in its folder."""
+    # The package's name has hyphens, so it is found, never imported.
+    source = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+    found = [path for folder in FOLDERS for path in (source / folder).rglob("*") if path.is_file()]
+    return {path.relative_to(source).as_posix(): path for path in [source / "tex-chtml.js", *found]}
+
+
 def copy_mathjax(app):
     if app.builder.format != "html":
         return
-    # The package's name has hyphens, so it is found, never imported.
-    source = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
-    target = Path(app.outdir) / "_static" / "mathjax"
-    for folder in FOLDERS:
-        shutil.copytree(source / folder, target / folder, dirs_exist_ok=True)
-    shutil.copy(source / "tex-chtml.js", target)
+    for name, path in mathjax().items():
+        target = Path(app.outdir) / "_static" / "mathjax" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
 
 
 def drop_thebe(app):
