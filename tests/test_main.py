@@ -52,7 +52,7 @@ def test_an_unknown_recipe_is_refused_before_torch_is_loaded():
     assert "| torch" not in run.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "bench", "info"])
+@pytest.mark.parametrize("command", ["train", "sweep", "figures", "bench", "info"])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as leave:
         main([command, "--help"])
