@@ -8,7 +8,7 @@ LIBRARY = $(wildcard contrastlib/*.py contrastlib/static/* contrastlib/runs/*)
 PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
-.PHONY: help book test colab
+.PHONY: help book test colab course pdf
 .DELETE_ON_ERROR:
 
 help: ## say what there is
@@ -27,6 +27,12 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 
 colab: $(EXECUTED) ## write the notebooks for Colab anew
 	$(BIN)/python _ext/colab.py --values
+
+course: $(EXECUTED) ## write _build/course.zip: notebooks for students, solutions, slides, lecturer's material
+	$(BIN)/python _ext/course.py
+
+pdf: _build/html/index.html ## write _build/book.pdf, the whole book on paper; needs Chromium
+	$(BIN)/python _ext/pdf.py
 
 # All pages are written again: Sphinx does not see that only a chapter's outputs have changed.
 _build/html/index.html: $(EXECUTED) $(PAGES)
