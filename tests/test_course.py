@@ -1,0 +1,247 @@
+"""The course archive: no solution where students look, slides that need no network, the same bytes every time."""
+
+import re
+import shutil
+import sys
+import zipfile
+from itertools import pairwise
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
+import course  # noqa: E402
+
+import colab  # noqa: E402
+
+CHAPTERS = colab.chapters()
+FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
+each_chapter = pytest.mark.parametrize(("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS)
+VALUES = {body: "1.5" for name in CHAPTERS for body in colab.asked(name)}  # made up: chapters are not executed here
+DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><path d="M0 0L9 5" stroke="gray"/></svg>'
+HTML = "<div id='made-up'>not run</div>\n\n<script>document.getElementById('made-up').textContent = 'ran'</script>"
+
+
+def executed(folder):
+    """The first chapter as if it had been executed: its first figure, and HTML with a script beside it."""
+    book = colab.source(CHAPTERS[0])
+    cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
+    for kind, data in (("image/svg+xml", DRAWING), ("text/html", HTML)):
+        cell.outputs.append(nbformat.v4.new_output("display_data", {kind: data}))
+    nbformat.write(book, folder / f"{CHAPTERS[0]}.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The archive, unpacked."""
+    made = tmp_path_factory.mktemp("course")
+    course.write(made / "course.zip", course.files(VALUES, executed(made)))
+    with zipfile.ZipFile(made / "course.zip") as archive:
+        archive.extractall(made)
+    return made / "course"
+
+
+def notebook(path):
+    found = nbformat.read(path, as_version=4)
+    nbformat.validate(found)
+    return found
+
+
+def prose(path):
+    return "\n".join(cell.source for cell in notebook(path).cells if cell.cell_type == "markdown")
+
+
+def solutions(name, writer):
+    """The lines of a chapter's solutions that are long enough to be told from others."""
+    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    found = re.findall(r"^(`{3,})\{solution\}.*\n((?:.*\n)*?)\1$", text, re.MULTILINE)
+    lines = [line for _, body in found for line in writer.text(body).splitlines() if len(line) > 25]
+    assert len(lines) >= 4
+    return lines
+
+
+def test_every_chapter_has_its_three_files(folder):
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    expected = {
+        f"{start}/{name}.{end}"
+        for name in FILES
+        for start, end in (("students", "ipynb"), ("lecturer/solutions", "ipynb"), ("slides", "html"))
+    }
+    documents = ("students/lab_sheet", "lecturer/guide", "lecturer/exam_questions", "lecturer/exam_answers")
+    expected |= {f"{name}.{end}" for name in documents for end in ("md", "html")}
+    expected |= {"README.md", "LICENSE", "LICENSE-TEXT.md", "slides/mathjax/tex-chtml.js"}
+    assert {name for name in found if not name.startswith("slides/mathjax/")} == expected - {
+        "slides/mathjax/tex-chtml.js"
+    }
+    assert expected <= found
+
+
+@each_chapter
+def test_solutions_are_with_the_lecturer_alone(name, file, folder):
+    writer = colab.Writer()
+    writer.values = VALUES
+    handed_out = "\n".join(cell.source for cell in notebook(folder / "students" / f"{file}.ipynb").cells)
+    handed_out += (folder / "slides" / f"{file}.html").read_text()
+    kept = prose(folder / "lecturer" / "solutions" / f"{file}.ipynb")
+    for line in solutions(name, writer):
+        assert line in kept
+        assert line not in handed_out
+    assert "Solution of" not in handed_out
+    assert "<summary>Solution" not in kept
+
+
+@each_chapter
+def test_an_empty_cell_follows_each_exercise(name, file, folder):
+    cells = notebook(folder / "students" / f"{file}.ipynb").cells
+    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    exercises = re.findall(r"^(`{3,})\{exercise\} (\w+).*\n:label: (\S+)\n((?:.*\n)*?)\1$", text, re.MULTILINE)
+    assert len(exercises) >= 4
+    expected = []
+    for _, grade, label, body in exercises:
+        expected += [f"markdown-{label}"] * (grade == "Pencil")
+        expected += [f"code-{label}"] * (grade != "Pencil" or "import check_" in body)
+    answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]
+    assert [cell.id for cell in answers] == expected
+    assert all(cell.source == "" and cell.id.startswith(cell.cell_type) for cell in answers)
+    # The last exercise above an answer is the one that it answers.
+    number = 0
+    for above, cell in pairwise(cells):
+        if cell in answers and above not in answers:
+            number += 1
+            assert re.findall(r"^\*\*Exercise \d+\.(\d+)\*\*", above.source, re.MULTILINE) == [str(number)]
+    assert number == len(exercises)
+
+
+@each_chapter
+def test_the_rest_of_a_chapter_is_there(name, file, folder):
+    plain = colab.Writer()
+    plain.values = VALUES
+    code = [cell.source for cell in plain.notebook(name).cells if cell.cell_type == "code"]
+    for kind in ("students", "lecturer/solutions"):
+        cells = notebook(folder / kind / f"{file}.ipynb").cells
+        assert [cell.source for cell in cells if cell.cell_type == "code" and cell.source] == code
+        assert not re.search(r"\{[\w:-]+\}`|^[`:]{3,}\{|\0", prose(folder / kind / f"{file}.ipynb"), re.MULTILINE)
+
+
+def test_answers_stand_apart(folder):
+    answers = (folder / "lecturer" / "exam_answers.md").read_text()
+    lines = [line for line in answers.splitlines() if len(line) > 25]
+    questions = (folder / "lecturer" / "exam_questions.md").read_text()
+    assert questions.count("points)*") == len(re.findall(r"^\d+\. ", answers, re.MULTILINE)) >= 5
+    for path in [*folder.rglob("*.md"), *folder.glob("students/*"), *folder.glob("slides/*.html")]:
+        if path.name != "exam_answers.md":
+            assert not any(line in path.read_text() for line in lines), path
+    guide = (folder / "lecturer" / "guide.md").read_text()
+    assert "## Two lectures" in guide
+    assert "## A lab" not in guide
+    assert "Marking" in (folder / "students" / "lab_sheet.md").read_text()
+    assert "mathjax" not in (folder / "students" / "lab_sheet.html").read_text()  # students/ may be handed out alone
+
+
+def test_the_same_files_give_the_same_bytes(folder, tmp_path):
+    course.write(tmp_path / "again.zip", dict(reversed(course.files(VALUES, folder.parent).items())))
+    assert (tmp_path / "again.zip").read_bytes() == (folder.parent / "course.zip").read_bytes()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_slides_name_no_other_host(file, folder):
+    text = (folder / "slides" / f"{file}.html").read_text()
+    assert not re.findall(r"https?:|url\(|@import", text)
+    asked = re.findall(r"""\b(?:src|href)=["']?([^"' >]+)""", text)
+    assert {url for url in asked if not url.startswith("data:")} == {"mathjax/tex-chtml.js"}
+
+
+def test_a_slide_for_each_section():
+    writer = course.Slides()
+    writer.values = VALUES
+    for name in CHAPTERS:
+        text = "\n".join(cell.source for cell in colab.source(name).cells if cell.cell_type == "markdown")
+        bare = re.sub(r"^(`{3,}).*\n[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
+        sections = writer.sections(name, Path("nowhere"))
+        assert len(sections) == len(re.findall(r"^#{1,2} ", bare, re.MULTILINE))
+        shown = "\n".join(block for _, blocks, _ in sections for block in blocks)
+        assert shown.count("\\tag{") == len(re.findall(r"^\$\$ \(eq-", text, re.MULTILINE))
+        deck = writer.deck(name, Path("nowhere"))
+        assert "Objectives" in deck
+        assert deck.count("<details>") == text.count("{dropdown}")
+        assert "Proof.</em>" not in deck
+
+
+def test_sentences_end_where_they_end():
+    first = {
+        "See Eq. 4 and Wang et al. Both hold. More": "See Eq. 4 and Wang et al. Both hold.",
+        "Why? Because": "Why?",
+        "No end:": "No end:",
+    }
+    assert {text: course.SENTENCE.match(text)[0] for text in first} == first
+
+
+@pytest.fixture(scope="module")
+def opened(folder):
+    """A function that opens a chapter's slides in a browser without a network, and says what went wrong."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="slides are tested with `pip install playwright`")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("the slides' browser test needs chromium or google-chrome (`apt install chromium`)")
+    with sync_api.sync_playwright() as playwright:
+        offline = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        browser = playwright.chromium.launch(executable_path=program, args=offline)
+
+        def opened(file, theme="light"):
+            page = browser.new_page(color_scheme=theme, viewport={"width": 1280, "height": 720})
+            problems = []
+            page.on("request", lambda r: r.url.split(":")[0] not in ("file", "data") and problems.append(r.url))
+            page.on("requestfailed", lambda request: problems.append(request.url))
+            page.on("console", lambda message: problems.append(message.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto((folder / "slides" / f"{file}.html").as_uri())
+            page.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
+            return page, problems
+
+        yield opened
+        browser.close()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_slides_open_offline_and_fit(file, opened):
+    page, problems = opened(file)
+    wrong = page.evaluate("""() => [
+      ...[...document.querySelectorAll("mjx-merror, mjx-container [style*='color: red']")].map((e) => e.outerHTML),
+      ...(document.body.innerText.match(/\\$|\\\\[([]|\\{[a-z:]+\\}`/g) ?? []),
+      ...slides.filter((s) => s.scrollWidth > s.clientWidth + 1).map((s) => "wide: " + s.innerText),
+      ...[...document.querySelectorAll(".body")].filter((b) => b.scrollHeight > b.clientHeight + 1)
+        .map((b) => "long: " + b.innerText),
+    ]""")
+    assert page.locator("mjx-container").count() > 3
+    page.close()
+    assert not wrong
+    assert not problems
+
+
+def test_keys_turn_the_slides(opened):
+    page, problems = opened(FILES[0], "dark")
+    count = page.evaluate("slides.length")
+
+    def at(key):
+        page.keyboard.press(key)
+        assert page.evaluate("slides.filter((s) => getComputedStyle(s).visibility === 'visible').length") == 1
+        return page.evaluate("[now, location.hash, document.querySelector('section.now').ariaLabel]")
+
+    for key, n in [("ArrowRight", 2), ("ArrowDown", 3), ("ArrowLeft", 2), ("End", count), ("ArrowRight", count)]:
+        assert at(key) == [n - 1, f"#{n}", f"{n} of {count}"]
+    assert at("Home")[0] == 0
+    assert at("ArrowLeft")[0] == 0
+    grounds = [page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor")]
+    page.keyboard.press("t")
+    grounds.append(page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor"))
+    assert grounds == ["rgb(20, 24, 30)", "rgb(255, 255, 255)"]
+    assert page.evaluate("document.getElementById('made-up').textContent") == "ran"
+    assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth && i.alt)")
+    assert page.locator("figcaption").count() == 1
+    pdf = page.pdf(prefer_css_page_size=True)
+    page.close()
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == count  # one slide a page
+    assert not problems

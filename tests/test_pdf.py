@@ -1,0 +1,127 @@
+"""The book as a PDF, on a made-up site of two pages: bookmarks, links, page numbers, and nothing cut off."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+pypdf = pytest.importorskip("pypdf", reason="the PDF's test needs `pip install pypdf`")
+pytest.importorskip("playwright.sync_api", reason="the PDF is printed with `pip install playwright`")
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "_ext"))
+import pdf  # noqa: E402
+
+PARTS = {"": ["index"], "Chapters": ["book/one"]}
+PAGE = """<html data-theme="dark"><head><link rel="stylesheet" href="{up}_static/look.css"></head><body>
+<nav>Navigation</nav><article class="bd-article"><section id="top">{text}</section></article></body></html>"""
+INDEX = """<h1>Welcome<a class="headerlink" href="#top">#</a></h1>
+<p>See <a href="book/one.html#eq-law">the law</a>, <a href="genindex.html">the index</a>,
+<a href="https://example.com/">elsewhere</a>.</p><img alt="a drawing" src="_images/drawing.svg">"""
+ONE = """<h1>1. Laws &amp; orders<a class="headerlink" href="#top">#</a></h1><script>document.body.remove()</script>
+<h2 id="eq-law">1.1. The law</h2><p>{filler}</p>
+<pre>first = "{long}last"</pre><table><tr>{cells}<td>rightmost</td></tr></table>
+<details><summary>More</summary><p>unfolded</p></details>
+<section id="check-yourself"><h2>Check yourself</h2><details class="sd-dropdown"><summary><span class="sd-summary-text">
+Why so?</span></summary><div class="sd-summary-content">Therefore.</div></details></section>
+<section id="exercises"><h2>Exercises</h2><p>Do it.</p><div class="solution">Done so.</div></section>"""
+ONE = ONE.format(filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30)
+
+
+def make(folder):
+    for name, text in {
+        "index.html": PAGE.format(up="", text=INDEX),
+        "book/one.html": PAGE.format(up="../", text=ONE),
+        "_static/look.css": "body { font-family: sans-serif } td { padding: 0 3px; white-space: nowrap }",
+        "_images/drawing.svg": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    }.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def printed_from(site):
+    if not (shutil.which("chromium") or shutil.which("google-chrome")):
+        pytest.skip("the PDF is printed by chromium or google-chrome (`apt install chromium`)")
+    sheets = pdf.write(site, PARTS, site / "book.pdf", "A small book", "Its authors")
+    reader = pypdf.PdfReader(site / "book.pdf", strict=True)
+    assert len(reader.pages) == sheets
+    return reader
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    return printed_from(make(tmp_path_factory.mktemp("site")))
+
+
+def flat(outline):
+    return [one for item in outline for one in (flat(item) if isinstance(item, list) else [item])]
+
+
+def test_a_small_site_becomes_a_book(printed):
+    texts = [" ".join(page.extract_text().split()) for page in printed.pages]
+    start = [(item.title, printed.get_destination_page_number(item)) for item in flat(printed.outline)]
+    law, below = "1. Laws & orders", ["1.1. The law", "Check yourself", "Exercises"]
+    assert [title for title, _ in start] == ["Welcome", law, *below, "Solutions and answers", law]
+    assert [it.title for it in printed.outline if not isinstance(it, list)] == ["Welcome", law, "Solutions and answers"]
+    assert "A small book Its authors" in texts[0]
+    assert printed.metadata.title == "A small book"
+    assert printed.metadata.author == "Its authors"
+    for n, text in enumerate(texts[1:], 2):
+        assert text.startswith(f"{n} ")  # the page's number, on all pages but the first
+    first = next(n for n, text in enumerate(texts) if "Words and words" in text)
+    end = next(n for n, text in enumerate(texts) if n > first and "Solutions and answers" in text)
+    assert texts[1] == f"2 Welcome 3 Chapters {law} {first + 1} Solutions and answers {end + 1}"
+    middle, last = " ".join(texts[first:end]), " ".join(texts[end:])
+    assert "unfolded" in middle
+    assert "Why so?" in middle
+    assert "Why so?" in last
+    assert "Therefore." not in middle
+    assert "Therefore." in last
+    assert "Done so." not in middle
+    assert "Done so." in last
+    assert "Navigation" not in " ".join(texts)
+
+
+def test_links_stay_within(printed):
+    (page,) = [page for page in printed.pages if "See the law" in page.extract_text()]
+    links = [link.get_object() for link in page["/Annots"]]
+    assert [link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})] == ["https://example.com/"]
+    assert len(links) == 2  # and the one to the law; what leads to no page of the book is no link
+
+
+def test_nothing_is_cut_off(printed):
+    right = []
+
+    def visit(text, cm, tm, *_):
+        if "rightmost" in text:
+            right.append((tm[4] * cm[0] + tm[5] * cm[2] + cm[4]) / 72 * 25.4)  # mm
+
+    lines = [line for page in printed.pages for line in page.extract_text(visitor_text=visit).splitlines()]
+    assert len(right) == 1
+    assert 20 < right[0] < 210 - 20  # a wide table becomes smaller,
+    assert sum(line.count("q") for line in lines) == 150  # and a long line of code is broken
+    assert max(line.count("q") for line in lines) < 150
+
+
+def test_fonts_are_embedded(printed):
+    fonts = [font.get_object() for page in printed.pages for font in page["/Resources"].get("/Font", {}).values()]
+    assert fonts
+    for font in fonts:
+        if font["/Subtype"] != "/Type3":  # which is its own drawings
+            described = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(described["/FontDescriptor"])
+            assert "/ToUnicode" in font
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    (make(tmp_path) / "_static" / "look.css").unlink()
+    with pytest.raises(SystemExit, match=r"look\.css"):
+        printed_from(tmp_path)
+
+
+def test_pages_are_those_of_the_table_of_contents():
+    names = [name for part in pdf.pages().values() for name in part]
+    assert names[0] == "index"
+    assert "book/temperature" in pdf.pages()["Chapters"]
+    assert len(names) == len(set(names))
