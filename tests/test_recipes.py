@@ -213,3 +213,8 @@ def test_bad_settings_are_one_clear_line(words, message):
     with pytest.raises(ValueError, match=message) as error:
         with_settings(live(), words)
     assert "\n" not in str(error.value)
+
+
+def test_the_untrained_net_can_be_asked_for():
+    assert with_settings(live(), ["loss=none"]).loss == "none"
+    assert with_settings(live(), ["limit=none", "precision=none"]).precision is None
