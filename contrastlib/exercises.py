@@ -6,74 +6,19 @@ raises nothing, so it can mark an assignment: `assert check_gap(gap)`. Tensors c
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
 from .gradients import effective_negatives, entropy, similarity_gradients
 from .losses import contrastive, simple_limit
-
-
-def _judge(
-    answer: Callable,
-    cases: Sequence[tuple],
-    right: Callable,
-    wrong: dict[str, Callable],
-    otherwise: str | Sequence[str],
-    shown: str,
-    *,
-    seen: Callable = lambda value, *case: value,
-    rtol: float = 1e-6,
-) -> bool:
-    """Compare answer(*case) with right(*case) on all cases, print the one line, and return the verdict.
-
-    wrong maps a hint to what its mistake gives; otherwise is the hint where none fits, or one for each case, of which
-    the first that fails is taken. seen turns what was returned into what right and wrong are compared with.
-    """
-
-    def say(line: str) -> bool:
-        print(line)
-        return line.startswith("Right")
-
-    if not callable(answer):
-        return say(f"Not yet: this is a {type(answer).__name__}; give the function itself, its name without brackets.")
-    got, meant = [], [torch.as_tensor(right(*case), dtype=torch.float64) for case in cases]
-    for case, expected in zip(cases, meant, strict=True):
-        try:  # clones, as an answer may change what it is given
-            value = answer(*(a.clone() if isinstance(a, torch.Tensor) else a for a in case))
-        except Exception as error:
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            return say(f"Not yet: your function stopped with {why}")
-        if value is None:
-            return say("Not yet: there is no answer, only None: is a `return` missing?")
-        try:
-            value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
-        except (TypeError, ValueError, RuntimeError):
-            return say(f"Not yet: this {type(value).__name__} cannot be read as numbers; return a number or a tensor.")
-        if value.shape != expected.shape:
-            wanted = f"{list(expected.shape)}, one number for each anchor" if expected.dim() else "one number"
-            return say(f"Not yet: the shape is {list(value.shape)}; give {wanted}.")
-        if not value.isfinite().all():
-            return say("Not yet: there are NaN or infinite values: does something overflow, or a logarithm meet 0?")
-        got.append(seen(value, *case))
-
-    def agree(values: list) -> list[bool]:
-        values = [torch.as_tensor(value, dtype=torch.float64) for value in values]
-        return [torch.allclose(g, v, rtol=rtol, atol=1e-9) for g, v in zip(got, values, strict=True)]
-
-    fits = agree(meant)
-    if all(fits):
-        return say(f"Right: {shown}")
-    for hint, mistake in wrong.items():
-        if all(agree([mistake(*case) for case in cases])):
-            return say(f"Not yet: {hint}")
-    return say(f"Not yet: {otherwise if isinstance(otherwise, str) else otherwise[fits.index(False)]}")
+from .marking import judge
 
 
 def check_gap(answer: Callable) -> bool:
     """The gap that it takes: answer(M, tau), the gap at which the right image has probability one half."""
-    return _judge(
+    return judge(
         answer,
         [(3, 1.0), (10, 0.2), (4095, 0.07)],
         lambda M, tau: tau * math.log(M),
@@ -102,7 +47,7 @@ def check_break(answer: Callable) -> bool:
         s = f[pi] @ keys.T / tau
         return (s.masked_fill(torch.eye(6).bool(), -math.inf).logsumexp(dim=1) - s.diagonal()).mean()
 
-    return _judge(
+    return judge(
         answer,
         [(f, keys, pi, 0.5), (f, keys, pi, 2.0)],
         lambda f, keys, pi, tau: mean_loss(f[pi], keys, tau),
@@ -137,7 +82,7 @@ def check_differences(answer: Callable) -> bool:
     def slope(loss, s, tau):  # times tau, which makes it about one at every temperature
         return 2 * s if loss is cases[0][0] else tau * similarity_gradients(s, min(tau, 1) * s_neg, tau)[0]
 
-    return _judge(
+    return judge(
         answer,
         cases,
         slope,
@@ -163,7 +108,7 @@ def check_hardest_angle(answer: Callable) -> bool:
     def cosine(tau):
         return (math.sqrt(tau**2 + 4) - tau) / 2
 
-    return _judge(
+    return judge(
         answer,
         [(0.05,), (0.3,), (2.0,)],
         cosine,
@@ -186,7 +131,7 @@ def check_takes_all(answer: Callable) -> bool:
     def log_odds(M, p):
         return math.log((M - 1) * p / (1 - p))
 
-    return _judge(
+    return judge(
         answer,
         [(2, 0.1, 0.9), (100, 0.05, 0.6), (1000, 0.3, 0.99)],
         lambda M, d, p: d / log_odds(M, p),
@@ -211,7 +156,7 @@ def check_rule_of_thumb(answer: Callable) -> bool:
     def rule(s, tau, factor=1.0):
         return s.shape[1] * torch.exp(-factor * s.var(dim=1) / (2 * tau**2))
 
-    return _judge(
+    return judge(
         answer,
         [(s_neg, 0.1), (s_neg, 0.3)],
         rule,
@@ -238,7 +183,7 @@ def check_second_term(answer: Callable) -> bool:
     def term(a, b, tau, unbiased=False):
         return torch.cat([a[:, None], b], dim=1).var(dim=1, unbiased=unbiased) / (2 * tau**2)
 
-    return _judge(
+    return judge(
         answer,
         [(s_pos, s_neg, 0.5), (s_pos, s_neg, 3.0)],
         lambda a, b, t: simple_limit(a, b, t) + term(a, b, t),
@@ -264,7 +209,7 @@ def check_second_term(answer: Callable) -> bool:
 def check_duel(answer: Callable) -> bool:
     """A fair duel: answer(s_neg, k) -> [B], the tau at which each anchor has k effective negatives."""
     s_neg = torch.rand(4, 60, generator=torch.Generator().manual_seed(5)).double() * torch.arange(1, 5)[:, None] / 2
-    return _judge(
+    return judge(
         answer,
         [(s_neg, 8), (s_neg, 15)],
         lambda s, k: torch.full((4,), float(k)),
@@ -283,7 +228,7 @@ def check_duel(answer: Callable) -> bool:
 def check_individual(answer: Callable) -> bool:
     """Equal numbers for all: answer(s_neg, rho) -> [B], each anchor's tau with H(r) = log M - rho."""
     s_neg = torch.rand(4, 60, generator=torch.Generator().manual_seed(6)).double() * torch.arange(1, 5)[:, None] / 2
-    return _judge(
+    return judge(
         answer,
         [(s_neg, 0.3), (s_neg, 0.9)],
         lambda s, rho: torch.full((4,), rho),

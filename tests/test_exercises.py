@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 import contrastlib.exercises as exercises
+from contrastlib import marking
 from contrastlib.gradients import effective_negatives
 from contrastlib.losses import contrastive, simple_limit
 
@@ -211,15 +212,15 @@ def test_not_a_number(name, capsys):
 def test_every_hint_can_be_had(name, capsys, monkeypatch):
     """What a hint is keyed to differs from the right answer and from all other mistakes."""
     given = {}
-    monkeypatch.setattr(exercises, "_judge", lambda *a, **k: given.update(positional=a, named=k))
+    monkeypatch.setattr(exercises, "judge", lambda *a, **k: given.update(positional=a, named=k))
     CHECKS[name](None)
     monkeypatch.undo()
     _, cases, right, wrong, otherwise, shown = given["positional"]
     plain = {**given["named"], "seen": lambda value, *case: value}
-    assert exercises._judge(right, cases, right, wrong, otherwise, shown, **plain)
+    assert marking.judge(right, cases, right, wrong, otherwise, shown, **plain)
     assert one_line(capsys) == f"Right: {shown}"
     for hint, mistake in wrong.items():
-        assert not exercises._judge(mistake, cases, right, wrong, otherwise, shown, **plain)
+        assert not marking.judge(mistake, cases, right, wrong, otherwise, shown, **plain)
         assert one_line(capsys) == f"Not yet: {hint}"
     assert isinstance(otherwise, str) or len(otherwise) == len(cases)
     for line in (shown, *wrong, *([otherwise] if isinstance(otherwise, str) else otherwise)):
