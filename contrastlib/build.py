@@ -230,6 +230,14 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
 
 
+def temperature(recipe: Recipe, epoch: float) -> float:
+    """The temperature at a moment, counted in epochs: constant, or on its way from tau to tau_to and back."""
+    if recipe.tau_to is None:
+        return recipe.tau
+    swing = (1 + math.cos(2 * math.pi * epoch / recipe.tau_period)) / 2
+    return recipe.tau_to + (recipe.tau - recipe.tau_to) * swing
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
     """Give the optimiser the learning rate of this moment."""
     for group in optimizer.param_groups:

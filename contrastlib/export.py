@@ -3,12 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import matplotlib.style
 import pandas as pd
+from matplotlib.figure import Figure
 
-from . import claims, curves, figures, grids, recipes, results
+from . import beyond, claims, curves, figures, grids, recipes, results
 from .picture import LOOK
 from .reported import DATASETS
 from .verdicts import overall
@@ -36,6 +38,8 @@ def write(
 ) -> list[Path]:
     """Write figN-THEME.png and .svg and figN.csv for N = 1 ... 9, table1.csv and claims.csv; return their paths.
 
+    What goes beyond the paper comes as beyond-NAME in the same forms, and beyond.csv.
+
     out: the folder, made if need be. runs: the folder with the outcomes; None: those that come with the library. base,
     datasets: which runs, as in `figures`. say: takes the report's lines.
     Errors: FileNotFoundError for no folder of runs, ValueError for a damaged outcome, an unknown data set
@@ -49,14 +53,18 @@ def write(
     shown = curves.shown(records, base, datasets=datasets)
     datasets = None if datasets is None else shown
     tables = {"table1": table_rows(records, datasets), "claims": claims_table(records, base, datasets)}
+    tables["beyond"] = beyond.answers(records, base, shown[0])
     out.mkdir(parents=True, exist_ok=True)
     counts = (curves.cells(records, base, name, *cell) for name in shown for cell in grids.CELLS["all"])
     used = sum(len(found) + lost for found, lost in counts)
     say(f"outcomes read: {len(every)}, of which the {curves.scale(base)} recipe's and shown here: {used}")
-    for number in range(1, 10):
-        made = draw(number, out, records, base, datasets)
-        say(" ".join(path.name for path in made))
-        files += made
+    options, one = {"base": base, "datasets": datasets}, {"base": base, "dataset": shown[0]}
+    for n in range(1, 10):
+        make = partial(getattr(figures, f"fig{n}"), records, **options)
+        files += draw(f"fig{n}", out, figures.numbers(n, records, **options), make, say)
+    for name in beyond.NAMES:
+        make = partial(beyond.draw, name, records, **one)
+        files += draw(f"beyond-{name}", out, beyond.numbers(name, records, **one), make, say)
     for name, data in tables.items():
         files.append(to_csv(data, out / f"{name}.csv"))
         say(files[-1].name)
@@ -64,17 +72,19 @@ def write(
     return files
 
 
-def draw(number: int, out: Path, records: list[dict], base: curves.Base, datasets: list[str] | None) -> list[Path]:
-    """Write one figure and its numbers; return the files."""
-    options = {"base": base, "datasets": datasets}
-    made = [to_csv(figures.numbers(number, records, **options), out / f"fig{number}.csv")]
+def draw(
+    stem: str, out: Path, data: pd.DataFrame, make: Callable[[], Figure], say: Callable[[str], object]
+) -> list[Path]:
+    """Write one figure, in both themes, and its numbers; say and return the files."""
+    made = [to_csv(data, out / f"{stem}.csv")]
     for theme in THEMES:
         with matplotlib.style.context(look(theme)):
-            figure = getattr(figures, f"fig{number}")(records, **options)
+            figure = make()
             for kind in ("png", "svg"):
-                made.append(out / f"fig{number}-{theme}.{kind}")
+                made.append(out / f"{stem}-{theme}.{kind}")
                 figure.savefig(made[-1], metadata={"Date": None} if kind == "svg" else None)
                 figure.set_layout_engine("none")  # it is laid out
+    say(" ".join(path.name for path in made))
     return made
 
 

@@ -23,7 +23,16 @@ CELLS = {
     "limits": (("triplet_limit", 0.07), ("simple_limit", 1.0), ("contrastive", 0.07), ("contrastive", 1.0), *BESIDE),
     "all": tuple(dict.fromkeys(COLUMNS + CURVES + (("triplet_limit", 0.07),) + BESIDE)),
 }
-NAMES = (*CELLS, "pilot")
+NAMES = (*CELLS, "beyond", "pilot")
+# Questions that the paper leaves open, each by the ordinary loss with one thing changed; see `beyond`.
+ASKED = (0.07, 0.2, 1.0)
+CHANGES = {
+    "50 epochs": {"epochs": 50},
+    "swinging": {"tau": 1.0, "tau_to": 0.1, "tau_period": 40},
+    "512 negatives": {"negatives": 512},
+    "queue": {"g": "queue", "views": 2},
+    "in-batch": {"g": "batch", "views": 2},
+}
 
 
 def cell(recipe: Recipe, loss: str, tau: float | None = None) -> Recipe:
@@ -51,8 +60,18 @@ def grid(name: str, recipe: str = "small", settings: Iterable[str] = (), seeds: 
             raise ValueError("the pilot is what it was: it takes no other recipe, data set or setting")
         return pilot()
     base = by_name(recipe, settings)
-    runs = [cell(replace(base, seed=seed), loss, tau) for seed in seeds for loss, tau in CELLS[name]]
+    if name == "beyond":
+        runs = [run for seed in seeds for change in CHANGES for run in changed(replace(base, seed=seed), change)]
+    else:
+        runs = [cell(replace(base, seed=seed), loss, tau) for seed in seeds for loss, tau in CELLS[name]]
     return list({run_id(run): run for run in runs}.values())
+
+
+def changed(recipe: Recipe, change: str) -> list[Recipe]:
+    """The recipe with one of CHANGES, at each temperature asked about, or at the change's own."""
+    changes = CHANGES[change]
+    taus = [changes["tau"]] if "tau" in changes else ASKED
+    return [replace(cell(recipe, "contrastive", tau), **changes) for tau in taus]
 
 
 def pilot() -> list[Recipe]:

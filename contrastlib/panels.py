@@ -24,7 +24,7 @@ CLASSES = {  # names of the first ten, in the order of their labels
     "svhn": "0123456789",
     "digits": "0123456789",
 }
-STYLES = {  # colour, marker and line of each data set, and of each loss
+STYLES = {  # colour, marker and line of each data set, of each loss, and of each change in `beyond`
     "cifar10": (BLUE, "o", "-"),
     "cifar100": (RED, "s", (0, (5, 1.5))),
     "svhn": (GREEN, "^", (0, (5, 1.5, 1, 1.5))),
@@ -33,6 +33,12 @@ STYLES = {  # colour, marker and line of each data set, and of each loss
     "digits": (ORANGE, "P", (0, (2, 1))),
     "contrastive": (BLUE, "o", "-"),
     "hard": (RED, "s", (0, (5, 1.5))),
+    "as it is": (BLUE, "o", "-"),
+    "50 epochs": (RED, "s", (0, (5, 1.5))),
+    "swinging": (GREEN, "^", (0, (5, 1.5, 1, 1.5))),
+    "512 negatives": (RED, "s", (0, (5, 1.5))),
+    "queue": (GREEN, "^", (0, (5, 1.5, 1, 1.5))),
+    "in-batch": (PINK, "D", (0, (3, 1, 1, 1, 1, 1))),
 }
 GAP = (0, (1, 3))  # dots that lead over temperatures without a run
 TITLES = {"small": "our runs, small recipe", "paper-scale": "our runs, the paper's recipe"}

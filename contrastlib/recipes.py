@@ -31,6 +31,8 @@ CHOICES = {
 # Settings that only some choices read: two recipes that differ in nothing else are one run.
 READ_BY = {
     "tau": ("loss", {"contrastive", "hard", "triplet_limit", "simple_limit"}),
+    "tau_to": ("loss", {"contrastive", "hard"}),
+    "tau_period": ("loss", {"contrastive", "hard"}),
     "lam": ("loss", {"simple", "hard_simple"}),
     "alpha": ("loss", {"hard", "hard_simple"}),
     "k": ("loss", {"hard", "hard_simple"}),
@@ -56,10 +58,12 @@ class Recipe:
 
     loss: "contrastive" (Eq 1), "simple" (Eq 3), "hard" (Eq 9), "hard_simple", and the two limits as objectives,
     "triplet_limit" (Eq 6) and "simple_limit" (Eq 7); to hold beside them, "supervised" trains the same net by
-    cross-entropy with the labels, and "none" measures it untrained. tau: temperature. lam: the simple losses' weight
-    of the negatives; the paper gives none, None means 1 / (number of negatives kept), which Eq 7 implies. alpha or k,
-    exactly one, for the hard losses: share or number of negatives kept. The paper gives both for each data set, and
-    for SVHN and ImageNet100 they disagree; `paper` takes its alpha, and k=4095 with alpha=None is the other reading.
+    cross-entropy with the labels, and "none" measures it untrained. tau: temperature; with tau_to and tau_period it
+    swings from tau to tau_to and back, one cosine in so many epochs (Kukleva et al. 2023). lam: the simple losses'
+    weight of the negatives; the paper gives none, None means 1 / (number of negatives kept), which Eq 7 implies. alpha
+    or k, exactly one, for the hard losses: share or number of negatives kept. The paper gives both for each data set,
+    and for SVHN and ImageNet100 they disagree; `paper` takes its alpha, and k=4095 with alpha=None is the other
+    reading.
 
     g: "bank" (Wu et al. 2018, the paper's), "batch" (SimCLR) or "queue" (MoCo), with bank_momentum, queue_momentum and
     queue_size. negatives: the number of a bank's rows each anchor is set against; the paper does not say, None is all
@@ -88,6 +92,8 @@ class Recipe:
     seed: int = 0
     loss: str = "contrastive"
     tau: float = 0.2
+    tau_to: float | None = None
+    tau_period: float | None = None
     lam: float | None = None
     alpha: float | None = None
     k: int | None = None
@@ -134,6 +140,11 @@ class Recipe:
                 check_count(name, getattr(self, name), low, why=why)
         check_count("views", self.views, 1, 2)
         check_tau(self.tau)
+        if (self.tau_to is None) != (self.tau_period is None):
+            raise ValueError(f"tau_to is {self.tau_to} and tau_period {self.tau_period}; give both, or neither")
+        if self.tau_to is not None:
+            check_tau(self.tau_to)
+            check_positive("tau_period", self.tau_period)
         check_positive("lr", self.lr)
         check_share("weight_decay", self.weight_decay, 1.0)
         for name in ("bank_momentum", "queue_momentum", "momentum"):

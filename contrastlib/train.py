@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -61,10 +61,10 @@ def pretrain(
     interrupted goes on from there. None keeps nothing. device: None takes the best there is. Images that do not fill
     an epoch's last batch wait for the next epoch. compile: torch.compile the encoder, where a minute of compiling is
     won back by faster steps; results differ by rounding, checkpoints do not, and a run may go on without.
-    An epoch's line: epoch, loss, lr; on a fixed batch of training images, in evaluation mode, effective_negatives
-    (`gradients.effective_negatives`), positive_similarity and hardest_similarity, the nearest negative's, averaged over
-    its anchors; images_per_second, seconds. Where one of them is not finite the run stops there as "diverged", and the
-    last checkpoint stays.
+    An epoch's line: epoch, loss, lr, and tau at its last step where it changes; on a fixed batch of training images, in
+    evaluation mode, effective_negatives (`gradients.effective_negatives`), positive_similarity and hardest_similarity,
+    the nearest negative's, averaged over its anchors; images_per_second, seconds. Where one of them is not finite the
+    run stops there as "diverged", and the last checkpoint stays.
     Under torchrun the processes share each batch (see `distributed`), and all must see the folder.
     Errors: ValueError for a folder that holds another recipe's checkpoint, or a broken one; it is left as it is. Of
     several processes, for a batch that they cannot share evenly.
@@ -100,6 +100,7 @@ def fit(
         raise ValueError(f"loss is {recipe.loss!r}, which compares no pairs: call run, or supervised or untrained")
     distributed.share_statistics(encoder, where)
     loss = build.build_loss(recipe)
+    scheduled = recipe.loss in ("contrastive", "hard") and recipe.tau_to is not None
     g = build.build_keys(recipe, encoder, n).to(where)
     optimizer = build.build_optimizer(recipe, encoder)
     view = images.view(recipe)
@@ -132,6 +133,8 @@ def fit(
         try:
             for step, (indices, crops) in enumerate(images.batches(rows, epoch, recipe.views, part)):
                 build.set_learning_rate(optimizer, recipe, epoch + step / steps)
+                if scheduled:
+                    loss.tau = build.temperature(recipe, epoch + step / steps)
                 features, keys = forward(recipe, net, g, view, crops, indices, chance, precision, part)
                 value = loss(features, **keys)
                 optimizer.zero_grad()
@@ -141,7 +144,8 @@ def fit(
                 total += value.detach()
                 bar.update(recipe.batch)
             row["loss"] = distributed.mean(total).item() / steps  # here alone the processor waits for a GPU
-            row |= watch(recipe, encoder, g, view, *watched, part)
+            row |= {"tau": loss.tau} if scheduled else {}
+            row |= watch(replace(recipe, tau=row.get("tau", recipe.tau)), encoder, g, view, *watched, part)
         except Diverged:
             status = "diverged"
         seconds = time.perf_counter() - start

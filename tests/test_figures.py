@@ -4,6 +4,7 @@ import math
 import socket
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from contrastlib import curves, export, figures, grids, panels, reported, results
+from contrastlib import beyond, curves, export, figures, grids, panels, reported, results
 from contrastlib.__main__ import main
 from contrastlib.recipes import paper, run_id, small
 from contrastlib.verdicts import interval
@@ -28,18 +29,23 @@ def made_up(loss, tau, seed, dataset="cifar10", base=small, status="finished"):
     recipe = grids.cell(replace(base(dataset), seed=seed), loss, tau)
     chance = np.random.default_rng(int(run_id(recipe), 16))
     label = chance.integers(0, 100 if dataset == "cifar100" else 10, 60)
+    history = [
+        {"epoch": epoch, "effective_negatives": chance.uniform(10, 7000)} for epoch in range(1, recipe.epochs + 1)
+    ]
     profile = np.sort(chance.uniform(0, 1, 11))[::-1].tolist()
     metrics = {
         "probe": chance.uniform(0.48, 0.52),
         "uniformity": chance.uniform(2, 3.8),
         "tolerance": chance.uniform(0, 0.5),
+        "tolerance_as_printed": chance.uniform(0, 0.05),
+        "knn": chance.uniform(0.4, 0.5),
         "positive_similarity": profile[0],
         "neighbour_similarities": profile[1:],
         "profile_quantiles": [[value + step for step in (-0.1, -0.05, 0, 0.05, 0.1)] for value in profile],
     }
     places = {"x": chance.integers(0, 1000, 60).tolist(), "y": chance.integers(0, 1000, 60).tolist()}
     done = (metrics, places | {"label": label.tolist()}) if status == "finished" else ({}, {})
-    return results.record(recipe, status, done[0], [], 1.0, "cpu", "float32", done[1])
+    return results.record(recipe, status, done[0], history, 1.0, "cpu", "float32", done[1])
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +101,14 @@ def lines(axes, **wanted):
 
 def test_the_command_writes_everything_without_data_or_network(written):
     files = {path.name for path in written.iterdir()}
-    drawn = {f"fig{n}-{theme}.{kind}" for n in NUMBERS for theme in ("light", "dark") for kind in ("png", "svg")}
-    assert files == drawn | {f"fig{n}.csv" for n in NUMBERS} | {"table1.csv", "claims.csv"}
+    stems = [f"fig{n}" for n in NUMBERS] + [f"beyond-{name}" for name in beyond.NAMES]
+    drawn = {f"{stem}-{theme}.{kind}" for stem in stems for theme in ("light", "dark") for kind in ("png", "svg")}
+    assert files == drawn | {f"{stem}.csv" for stem in stems} | {"table1.csv", "claims.csv", "beyond.csv"}
     assert all((written / name).stat().st_size > 100 for name in files)
     said = (written.parent / "said").read_text().splitlines()
     assert said[0].startswith("outcomes read: 92, of which the small recipe's and shown here: 92")
     assert files == set(" ".join(said[1:-1]).split())
-    assert said[-1].startswith(f"47 files in {written} in ")
+    assert said[-1].startswith(f"73 files in {written} in ")
 
 
 @pytest.mark.parametrize("number", figures.CURVES)
@@ -386,7 +393,9 @@ def test_curves_are_described_in_words(records):
 
 @pytest.mark.parametrize("number", [1, 4])
 def test_drawing_again_gives_the_same_bytes(number, written, records, tmp_path):
-    export.draw(number, tmp_path, records, small, None)
+    options = {"records": records, "base": small, "datasets": None}
+    make = partial(DRAW[number], **options)
+    export.draw(f"fig{number}", tmp_path, figures.numbers(number, **options), make, say=lambda line: None)
     for path in tmp_path.iterdir():
         if path.suffix in (".svg", ".csv"):
             assert path.read_bytes() == (written / path.name).read_bytes()

@@ -20,6 +20,8 @@ OTHER = {
     "seed": 1,
     "loss": "simple",
     "tau": 0.3,
+    "tau_to": 0.1,
+    "tau_period": 40,
     "lam": 0.5,
     "alpha": 0.2,
     "k": 7,
@@ -48,6 +50,8 @@ OTHER = {
     "neighbours": 10,
 }
 READERS = {
+    "tau_to": {"tau_to": 1.0, "tau_period": 20},
+    "tau_period": {"tau_to": 1.0, "tau_period": 20},
     "lam": {"loss": "simple"},
     "alpha": {"loss": "hard", "alpha": 0.1},
     "k": {"loss": "hard_simple", "k": 5},
@@ -109,7 +113,7 @@ def test_every_setting_is_covered():
 @pytest.mark.parametrize(
     ("recipe", "unread"),
     [
-        (Recipe(loss="simple"), {"tau": 7.0, "alpha": 0.5, "k": 3}),
+        (Recipe(loss="simple"), {"tau": 7.0, "alpha": 0.5, "k": 3, "tau_to": 1.0, "tau_period": 9}),
         (Recipe(loss="contrastive"), {"lam": 2.0, "alpha": 0.5}),
         (Recipe(g="batch", views=2), {"bank_momentum": 0.1, "queue_size": 5, "queue_momentum": 0.1}),
         (Recipe(backbone="resnet50"), {"width": 5, "stem_stride": 2, "max_pool": True}),
@@ -192,6 +196,9 @@ def test_by_name():
         (["tau=0"], "tau is 0"),
         (["tau=nan"], "tau is 'nan'"),
         (["tau=1e999"], "tau is inf"),
+        (["tau_to=0.1"], "tau_period None; give both, or neither"),
+        (["tau_to=-1", "tau_period=9"], "tau is -1"),
+        (["tau_to=1", "tau_period=0"], "tau_period is 0"),
         (["batch=12.5"], "batch is 12.5"),
         (["epochs=0"], "epochs is 0"),
         (["seed=-1"], "seed is -1"),

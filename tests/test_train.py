@@ -145,6 +145,27 @@ def test_what_the_log_says(loss, keys):
     assert told == pytest.approx(expected, rel=2e-4)
 
 
+def test_a_swinging_temperature(monkeypatch):
+    """Every step's loss has the temperature of its moment; a swing that goes nowhere trains as a constant does."""
+    recipe, seen = replace(TINY, tau=1.0, tau_to=0.1, tau_period=4), []
+    forward = losses.ContrastiveLoss.forward
+
+    def spied(self, *args, **kwargs):
+        seen.append(self.tau)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(losses.ContrastiveLoss, "forward", spied)
+    outcome = train_tiny(recipe)
+    moments = [epoch / 3 for epoch in range(6)]  # 3 steps an epoch, 2 epochs
+    assert seen == pytest.approx([0.1 + 0.9 * math.cos(math.pi * t / 4) ** 2 for t in moments])
+    assert [row["tau"] for row in outcome.history] == [seen[2], seen[5]]
+    still = train_tiny(replace(TINY, tau=0.5, tau_to=0.5, tau_period=4))
+    constant = train_tiny(replace(TINY, tau=0.5))
+    assert "tau" not in constant.history[0]
+    assert bits(dict(still.encoder.state_dict())) == bits(dict(constant.encoder.state_dict()))
+    assert still.history[-1]["effective_negatives"] == constant.history[-1]["effective_negatives"]
+
+
 def test_divergence_is_recorded(tmp_path):
     recipe = replace(TINY, lr=1e30, epochs=5)
     record = train.run(recipe, tmp_path, device="cpu", progress=False)

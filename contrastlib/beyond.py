@@ -1,0 +1,197 @@
+"""Beyond the paper: five questions that it leaves open, answered by runs of the same recipe with one thing changed.
+
+(a) Does the choice of g, or the number of negatives, move the best temperature? (b) Does Eq 11 as printed change any
+conclusion about tolerance? (c) How many negatives does training effectively look at? (d) Is a temperature that swings
+(Kukleva et al. 2023) better than the best constant one? (e) Does the best temperature move with the length of training,
+and do probe and nearest neighbours agree on it?
+
+What we expected, written down before any run of the grid "beyond", which (b) and (c) do without: (a) fewer negatives
+favour a larger temperature, since fewer of them are near; (b) none within a data set, where the two forms differ by a
+constant, but the order of data sets turns round; (c) at tau = 1 nearly all, at 0.07 few, and fewer as training goes on;
+(d) no; (e) yes, towards larger temperatures, and nearest neighbours prefer smaller ones than the probe.
+"""
+
+from collections.abc import Callable, Iterable
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from . import curves, grids, panels, recipes
+from .curves import Base, metric, summary
+from .recipes import Recipe
+from .verdicts import per_seed
+
+__all__ = ["NAMES", "answers", "draw", "numbers"]
+
+AS_IS = "as it is"
+BOTH = ("cifar10", "cifar100")  # the data sets whose tolerances are set side by side
+TAUS = (0.07, 0.3, 1.0)  # of which the effective negatives are shown, among those of Table 1
+LABELS = {"probe": "linear probe accuracy (%)", "knn": "nearest-neighbour accuracy (%)"}
+FIGURES = {  # the changes that a figure compares, and by which measures
+    "keys": ((AS_IS, "512 negatives", "queue", "in-batch"), ("probe",)),
+    "schedule": ((AS_IS, "swinging"), ("probe", "knn")),
+    "length": ((AS_IS, "50 epochs"), ("probe", "knn")),
+}
+NAMES = (*FIGURES, "effective", "printed")
+
+
+def changed(base: Base, dataset: str, change: str) -> list[Recipe]:
+    """A change's recipes, one for each of its temperatures."""
+    if change == AS_IS:
+        return [grids.cell(base(dataset), "contrastive", tau) for tau in grids.ASKED]
+    return grids.changed(base(dataset), change)
+
+
+def values(records: Iterable[dict], recipe: Recipe, read: str | Callable[[dict], float]) -> pd.Series:
+    """A metric, accuracies in per cent, or a function of a record, by seed, of a recipe's finished runs."""
+    found = per_seed((record for record in records if record["status"] == "finished"), recipe)
+    factor = 100 if read in LABELS else 1
+    each = {s: read(r) if callable(read) else factor * metric(r, read) for s, r in found.items()}
+    return pd.Series(each, dtype=float)
+
+
+def numbers(name: str, records: list[dict], base: Base = recipes.small, dataset: str = "cifar10") -> pd.DataFrame:
+    """Exactly what a figure of NAMES draws, as a tidy frame; columns as in `curves`. "printed" is of two data sets."""
+    if name == "effective":
+        return effective(records, base, dataset)
+    if name == "printed":
+        return printed(records, base)
+    changes, measures = FIGURES[name]
+    rows = []
+    for measure, change in [(measure, change) for measure in measures for change in changes]:
+        for recipe in changed(base, dataset, change):
+            row = {"scale": curves.scale(base), "dataset": dataset, "measure": measure, "change": change}
+            rows.append(row | {"tau": recipe.tau} | summary(values(records, recipe, measure)))
+    return pd.DataFrame(rows)
+
+
+def effective(records: list[dict], base: Base, dataset: str) -> pd.DataFrame:
+    """The effective number of negatives by epoch, ordinary loss: a row for each tau and epoch."""
+    rows = []
+    for tau in TAUS:
+        recipe = grids.cell(base(dataset), "contrastive", tau)
+        for epoch in range(1, recipe.epochs + 1):
+            each = values(records, recipe, lambda record, i=epoch - 1: record["history"]["effective_negatives"][i])
+            rows.append({"dataset": dataset, "tau": tau, "epoch": epoch} | summary(each))
+    return pd.DataFrame(rows)
+
+
+def printed(records: list[dict], base: Base) -> pd.DataFrame:
+    """Tolerance against temperature in both forms, "tolerance" and "tolerance_as_printed"."""
+    columns, forms = [("contrastive", tau) for tau in grids.TAUS], ("tolerance", "tolerance_as_printed")
+    parts = [curves.frame(records, base, BOTH, columns, form).assign(measure=form) for form in forms]
+    return pd.concat(parts, ignore_index=True)
+
+
+def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cifar10") -> pd.DataFrame:
+    """What was found on each question: effects with their 95 % intervals over seeds, NaN where nothing was run."""
+    rows = []
+
+    def add(question, compared, effects):
+        found = summary(effects.dropna())
+        rows.append(
+            {"question": question, "compared": compared} | {k: found[k] for k in ("mean", "low", "high", "seeds")}
+        )
+
+    def at(change, tau, measure):
+        recipe = next(recipe for recipe in changed(base, dataset, change) if tau in (None, recipe.tau))
+        return values(records, recipe, measure)
+
+    for question, changes, measures in (
+        ("a", FIGURES["keys"][0], ("probe",)),
+        ("e", ("50 epochs", AS_IS), ("probe", "knn")),
+    ):
+        for change in changes:
+            for measure in measures:
+                for other in (0.07, 1.0):
+                    compared = f"{change}: {measure} at 0.2 less at {other:g}, %"
+                    add(question, compared, at(change, 0.2, measure) - at(change, other, measure))
+    for tau in grids.TAUS:
+        recipe = grids.cell(base(dataset), "contrastive", tau)
+        ratio = values(records, recipe, "tolerance_as_printed") / values(records, recipe, "tolerance")
+        if len(ratio):
+            add("b", f"tolerance as printed / as tabled, tau {tau:g}", ratio)
+    for tau in TAUS:
+        recipe = grids.cell(base(dataset), "contrastive", tau)
+        for when, read in (("at most", max), ("at the end", lambda column: column[-1])):
+            count = values(records, recipe, lambda record, read=read: read(record["history"]["effective_negatives"]))
+            add("c", f"effective negatives {when}, tau {tau:g}", count)
+    for measure in LABELS:
+        for tau in grids.ASKED:
+            compared = f"swinging less constant {tau:g}: {measure}, %"
+            add("d", compared, at("swinging", None, measure) - at(AS_IS, tau, measure))
+    return pd.DataFrame(rows).sort_values("question", kind="stable", ignore_index=True)
+
+
+def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: str = "cifar10") -> Figure:
+    """A figure of NAMES; what was not run is said below it."""
+    data = numbers(name, records, base, dataset)
+    if name == "effective":
+        return draw_effective(data, dataset)
+    if name == "printed":
+        return draw_printed(data)
+    figure, absent = Figure(figsize=(7.2, 3.6), layout="constrained"), []
+    measures = data["measure"].unique()
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False).flat, measures, strict=True):
+        mine = data[data["measure"] == measure]
+        panels.temperatures(axes, grids.ASKED)
+        for change, part in mine.groupby("change", sort=False):
+            if not part["seeds"].any():
+                absent.append(change)
+            elif len(part) > 1:
+                panels.curve(axes, part, change, change)
+            else:
+                level(axes, part.iloc[0], change)
+        axes.set(ylabel=LABELS[measure])
+        axes.set_title(panels.ours(mine), fontsize="medium")
+    legend(figure)
+    if absent:
+        words = f"Not run: {', '.join(dict.fromkeys(absent))} ({curves.command('beyond', base, [dataset])})."
+        figure.supxlabel(words, x=0.01, ha="left", fontsize="small")
+    return figure
+
+
+def level(axes: mpl.axes.Axes, row: pd.Series, label: str) -> None:
+    """A run without a temperature of its own: a line, and its interval as a band."""
+    colour, _, line = panels.STYLES[label]
+    axes.axhline(row["mean"], color=colour, linestyle=line, label=label)
+    axes.axhspan(row["low"], row["high"], color=colour, alpha=0.15, linewidth=0) if row["seeds"] > 1 else None
+
+
+def draw_effective(data: pd.DataFrame, dataset: str) -> Figure:
+    """Effective negatives over training, on a logarithmic axis: mean and interval over seeds."""
+    figure = Figure(figsize=(5.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    looks = zip(("-", "--", "-."), (panels.BLUE, panels.GREEN, panels.RED), data.groupby("tau"), strict=True)
+    for line, colour, (tau, part) in looks:
+        axes.semilogy(part["epoch"], part["mean"], color=colour, linestyle=line, label=rf"$\tau$ = {tau:g}")
+        axes.fill_between(part["epoch"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0)
+    axes.set_yticks(ticks := (100, 300, 1000, 3000, 10_000), ticks)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="epoch", ylabel="effective negatives")
+    axes.set_title(f"{curves.NAMES[dataset]}, {panels.seeds(data)}", fontsize="medium")
+    legend(figure)
+    return figure
+
+
+def draw_printed(data: pd.DataFrame) -> Figure:
+    """Tolerance as Table 1 has it, and as Eq 11 is printed."""
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    titles = {"tolerance": "per pair of one class (Table 1)", "tolerance_as_printed": "per pair (Eq. 11 as printed)"}
+    for axes, (form, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+        panels.temperatures(axes, grids.TAUS)
+        for dataset, part in data[data["measure"] == form].groupby("dataset", sort=False):
+            panels.curve(axes, part, dataset, curves.NAMES[dataset])
+        axes.set(ylabel="tolerance")
+        axes.set_title(title, fontsize="medium")
+    legend(figure)
+    return figure
+
+
+def legend(figure: Figure) -> None:
+    """One legend above all panels."""
+    entries = {label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if entries:
+        figure.legend(entries.values(), entries, loc="outside upper center", ncols=4, frameon=False)

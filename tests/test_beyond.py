@@ -1,0 +1,138 @@
+"""Beyond the paper: every answer is the plain difference of runs, and what was not run is not answered."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from matplotlib.text import Text
+from test_figures import made_up
+
+from contrastlib import beyond, curves, grids, results
+from contrastlib.recipes import run_id, small
+
+SEEDS = (0, 1, 2)
+
+
+def made_up_change(change, seed):
+    """Runs of a change, with numbers that hang on their ids."""
+    for recipe in grids.changed(replace(small("cifar10"), seed=seed), change):
+        like = made_up("contrastive", recipe.tau, seed)
+        metrics = like["metrics"] | {"probe": int(run_id(recipe), 16) % 997 / 1000, "knn": recipe.tau / 10 + seed / 100}
+        history = [{"epoch": 1, "effective_negatives": 5.0}]
+        yield results.record(recipe, "finished", metrics, history, 1.0, "cpu", "float32")
+
+
+@pytest.fixture(scope="module")
+def as_they_are():
+    return [made_up("contrastive", tau, seed) for tau in grids.TAUS for seed in SEEDS]
+
+
+@pytest.fixture(scope="module")
+def records(as_they_are):
+    return as_they_are + [r for change in grids.CHANGES for seed in SEEDS for r in made_up_change(change, seed)]
+
+
+def one(records, measure, seed, **settings):
+    """A single run's number, found by looking at every recipe."""
+    plain = {"epochs": 200, "g": "bank", "negatives": None, "tau_to": None} | settings
+    (record,) = [
+        r for r in records if r["seed"] == seed and all(r["recipe"][key] == value for key, value in plain.items())
+    ]
+    return record["metrics"][measure]
+
+
+def answer(records, compared):
+    found = beyond.answers(records).set_index("compared").loc[compared]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        ("as it is", {}),
+        ("512 negatives", {"negatives": 512}),
+        ("queue", {"g": "queue"}),
+        ("in-batch", {"g": "batch"}),
+        ("50 epochs", {"epochs": 50}),
+    ],
+)
+def test_the_best_temperature(change, settings, records):
+    for other in (0.07, 1.0):
+        each = [
+            one(records, "probe", s, tau=0.2, **settings) - one(records, "probe", s, tau=other, **settings)
+            for s in SEEDS
+        ]
+        found = beyond.answers(records).query(f"compared == '{change}: probe at 0.2 less at {other:g}, %'")
+        assert len(found) == 1 + (change == "as it is")  # asked in (a) and (e)
+        for row in found.itertuples():
+            assert row.mean == pytest.approx(100 * sum(each) / 3)
+            assert row.seeds == 3
+            assert row.low < row.mean < row.high
+
+
+def test_the_swing(records):
+    each = [one(records, "knn", s, tau_to=0.1) - one(records, "knn", s, tau=0.2) for s in SEEDS]
+    row = answer(records, "swinging less constant 0.2: knn, %")
+    assert row["mean"] == pytest.approx(100 * sum(each) / 3)
+
+
+def test_the_printed_form_and_the_effective_negatives(records):
+    ratios = [one(records, "tolerance_as_printed", s, tau=0.3) / one(records, "tolerance", s, tau=0.3) for s in SEEDS]
+    assert answer(records, "tolerance as printed / as tabled, tau 0.3")["mean"] == pytest.approx(sum(ratios) / 3)
+    runs = [r for r in records if r["recipe"]["tau"] == 0.07 and len(r["history"]["epoch"]) == 200]
+    columns = [r["history"]["effective_negatives"] for r in runs]
+    assert len(columns) == 3
+    assert answer(records, "effective negatives at most, tau 0.07")["mean"] == pytest.approx(sum(map(max, columns)) / 3)
+    assert answer(records, "effective negatives at the end, tau 0.07")["mean"] == pytest.approx(
+        sum(column[-1] for column in columns) / 3
+    )
+    data = beyond.numbers("effective", records).set_index(["tau", "epoch"])
+    assert data.loc[(0.07, 17), "mean"] == pytest.approx(sum(column[16] for column in columns) / 3)
+
+
+def test_what_was_not_run_is_not_answered(as_they_are):
+    found = beyond.answers(as_they_are)
+    changed = found["compared"].str.contains("|".join(grids.CHANGES))
+    assert found[changed]["mean"].isna().all()
+    assert not found[changed]["seeds"].any()
+    assert found[~changed]["mean"].notna().all()
+    for name in beyond.FIGURES:
+        words = " ".join(text.get_text() for text in beyond.draw(name, as_they_are).findobj(Text))
+        absent = [change for change in beyond.FIGURES[name][0] if change != beyond.AS_IS]
+        assert f"Not run: {', '.join(absent)} (contrastlib sweep beyond --dataset cifar10)." in words
+
+
+def test_figures_draw_their_numbers(records):
+    for name, (changes, measures) in beyond.FIGURES.items():
+        data, figure = beyond.numbers(name, records), beyond.draw(name, records)
+        assert len(figure.axes) == len(measures)
+        for axes, measure in zip(figure.axes, measures, strict=True):
+            for change in changes:
+                mine = data[(data["change"] == change) & (data["measure"] == measure)]
+                (line,) = [line for line in axes.lines if line.get_label() == change]
+                drawn = line.get_ydata() if len(mine) > 1 else line.get_ydata()[:1]
+                assert list(drawn) == pytest.approx(list(mine["mean"]))
+    for axes, form in zip(beyond.draw("printed", records).axes, ("tolerance", "tolerance_as_printed"), strict=True):
+        mine = beyond.numbers("printed", records).query(f"measure == '{form}' and dataset == 'cifar10'")
+        (line,) = [line for line in axes.lines if line.get_label() == curves.NAMES["cifar10"]]
+        assert list(line.get_ydata()) == pytest.approx(list(mine["mean"]))
+
+
+def test_without_any_run_nothing_is_claimed():
+    found = beyond.answers([])
+    assert found["mean"].isna().all()
+    assert all(map(math.isnan, found["low"]))
+    for name in beyond.NAMES:
+        beyond.draw(name, [])
+
+
+def test_the_grid_changes_one_thing():
+    for seed in grids.SEEDS:
+        for change, settings in grids.CHANGES.items():
+            recipes = grids.changed(replace(small(), seed=seed), change)
+            assert [r.tau for r in recipes] == ([1.0] if change == "swinging" else list(grids.ASKED))
+            for recipe in recipes:
+                back = {name: getattr(small(), name) for name in settings if name != "tau"}
+                assert replace(recipe, **back) == grids.cell(replace(small(), seed=seed), "contrastive", recipe.tau)
+    ids = [run_id(recipe) for recipe in grids.grid("beyond")]
+    assert len(ids) == len(set(ids)) == 39
