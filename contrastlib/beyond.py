@@ -100,7 +100,7 @@ def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cif
         return values(records, recipe, measure)
 
     for question, changes, measures in (
-        ("a", FIGURES["keys"][0], ("probe",)),
+        ("a", FIGURES["keys"][0][1:], ("probe",)),
         ("e", ("50 epochs", AS_IS), ("probe", "knn")),
     ):
         for change in changes:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from contextlib import contextmanager
 from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,9 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 sync_api = pytest.importorskip("playwright.sync_api", reason="the book's browser test needs `pip install playwright`")
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
+import colab  # noqa: E402
+
 HTML = ROOT / "_build" / "html"
 SHOTS = ROOT / "_build" / "screenshots"
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
@@ -199,6 +203,14 @@ def test_the_temperature_slider_moves_the_figure(browser, site, theme):
         after = figure.inner_html()
     assert before != after
     assert not problems
+
+
+def test_the_colab_copy_quotes_the_runs_that_are_here():
+    """Other numbers may differ in their last digits from machine to machine; those of stored runs may not."""
+    executed, quoted = colab.executed_values(), colab.Writer().values
+    names = {name for name in executed if name.startswith("reproduction-") and not name.endswith("run-time")}
+    assert len(names) > 10
+    assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, "run: make colab"
 
 
 def test_search_finds_the_temperature(browser, site):
