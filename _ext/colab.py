@@ -182,7 +182,8 @@ class Writer:
         """A chapter for Colab."""
         book = source(name)
         link = f"*A chapter of [{self.title()}]({site()}/book/{name}.html). "
-        link += "Numbers in the text are those of the book's own run; yours may differ in the last digits.*"
+        link += "Numbers in the text are those of the book's own run; yours may differ in the last digits.*\n\n"
+        link += self.expected(name)
         cells = [nbformat.v4.new_markdown_cell(link, id="link")]
         cells.append(nbformat.v4.new_code_cell(START.format(repository=repository()), id="start"))
         for cell in book.cells:
@@ -196,6 +197,15 @@ class Writer:
         cells[1], cells[2] = cells[2], cells[1]
         metadata = {"kernelspec": book.metadata.kernelspec, "colab": {"provenance": []}, "accelerator": "GPU"}
         return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+    def expected(self, name: str) -> str:
+        """What the reader may expect to wait, from the book's own run."""
+        seconds, _, where = self.values[f"{name}-run-time"].partition(" s on ")
+        minutes = max(0.1, int(seconds) / 60)
+        return (
+            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on {where}). On a T4 GPU no "
+            "longer than that (an estimate: no T4 was at hand). Installing the library comes on top.*"
+        )
 
     def title(self) -> str:
         return yaml.safe_load((ROOT / "_config.yml").read_text())["title"]

@@ -45,6 +45,14 @@ def test_plain_markdown(name):
 
 
 @each_chapter
+def test_says_how_long_it_takes(name):
+    start = "\n".join(cell.source for cell in read(name).cells[:4])
+    seconds = colab.Writer().values[f"{name}-run-time"].split()[0]
+    assert f"(measured: {seconds} s on " in start
+    assert "an estimate" in start
+
+
+@each_chapter
 def test_the_same_code(name):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
     book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
