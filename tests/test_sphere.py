@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from base64 import b64decode
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -432,3 +433,10 @@ def test_gradients_fit_a_phone(gradient_html, chromium, width):
         page = open_page(chromium, gradient_html, width=width, theme=theme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert len({a.evaluate("(n) => getComputedStyle(n).stroke") for a in page.locator(".arrow").all()}) == 3
+
+
+def test_gradients_fit_a_phone_in_the_books_own_styles(gradient_html, chromium):
+    css = (Path(__file__).parent.parent / "_static" / "book.css").read_text(encoding="utf-8")
+    css += "div { font-family: sans-serif }"
+    page = open_page(chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 300
