@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,22 @@ ANSWERS = {
         {
             "no share": lambda s_neg, rho: bisected(s_neg, s_neg.shape[1] * rho),
             "power of 2": lambda s_neg, rho: bisected(s_neg, s_neg.shape[1] * 2**-rho),
+        },
+    ),
+    "check_queue": (
+        lambda t, size, B: [n % size for n in range(B * t, B * t + B)],
+        {
+            "off the end": lambda t, size, B: list(range(B * t, B * t + B)),
+            "at row t": lambda t, size, B: [n % size for n in range(t, t + B)],
+            "across the end": lambda t, size, B: [t * B % (size - size % B) + n for n in range(B)],
+        },
+    ),
+    "check_vote": (
+        lambda s, labels, k: [Counter(labels[row.argsort()[-k:]].tolist()).most_common(1)[0][0] for row in s],
+        {
+            "nearest alone": lambda s, labels, k: labels[s.argmax(dim=1)],
+            "no distance": lambda s, labels, k: labels[s.argsort(dim=1)[:, :k]].mode(dim=1).values,
+            "no mean": lambda s, labels, k: [labels[row.argsort()[-k:]].double().mean().item() for row in s],
         },
     ),
 }
