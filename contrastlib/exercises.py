@@ -52,9 +52,7 @@ def check_break(answer: Callable) -> bool:
         [(f, keys, pi, 0.5), (f, keys, pi, 2.0)],
         lambda f, keys, pi, tau: mean_loss(f[pi], keys, tau),
         {
-            "this is the loss from before: key i stays, and so does the label i.": lambda f, k, pi, t: mean_loss(
-                f, k, t
-            ),
+            "this is the loss from before: key i and label i stay.": lambda f, k, pi, t: mean_loss(f, k, t),
             "you have shuffled the keys in place of f.": lambda f, k, pi, t: mean_loss(f, k[pi], t),
             "the positive is missing from the denominator: it is one of the N classes.": no_positive,
             "the temperature is missing from the scores.": lambda f, k, pi, t: mean_loss(f[pi], k, 1.0),
@@ -222,6 +220,52 @@ def check_duel(answer: Callable) -> bool:
         "for every anchor one tau, and only one, because the entropy rises strictly.",
         seen=lambda tau, s, k: effective_negatives(torch.softmax(s / tau[:, None].clamp(min=1e-9), dim=1)),
         rtol=1e-2,
+    )
+
+
+def check_diagonal(answer: Callable) -> bool:
+    """Uniformity without the diagonal: answer(z, t), minus the logarithm of the mean repulsion of different points."""
+    z = F.normalize(torch.randn(7, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64), dim=1)
+
+    def even(z, t, own=0, pairs=42, power=2):
+        return -torch.log(((-t * torch.cdist(z, z) ** power).exp().sum() - 7 + own) / pairs)
+
+    return judge(
+        answer,
+        [(z, 2.0), (z, 0.5)],
+        even,
+        {
+            "the diagonal is in your mean: does a point repel itself?": lambda z, t: even(z, t, 7, 49),
+            "the diagonal is still in your count, though not in your sum.": lambda z, t: even(z, t, pairs=49),
+            "the sign: larger should mean more even.": lambda z, t: -even(z, t),
+            "the distances want a square.": lambda z, t: even(z, t, power=1),
+            "a constant is missing: a squared distance is 2 - 2 u.v.": lambda z, t: even(z, t) - 2 * t,
+        },
+        "minus the logarithm of a mean of exp(-t |u - v|^2), over the N (N - 1) pairs of different points.",
+        "any number of points in a few rows of memory, and no point counted as its own neighbour.",
+    )
+
+
+def check_class_sums(answer: Callable) -> bool:
+    """Tolerance without pairs: answer(z, labels), the mean similarity of two different points of one class."""
+    z = F.normalize(torch.randn(9, 3, generator=torch.Generator().manual_seed(8), dtype=torch.float64), dim=1)
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2])
+
+    def of(rule):  # rule(squared lengths of the class sums, sizes of the classes)
+        return lambda z, y: rule((F.one_hot(y).T.double() @ z).square().sum(dim=1), y.bincount())
+
+    return judge(
+        answer,
+        [(z, labels), (z, labels.flip(0))],
+        of(lambda q, n: (q - n).sum() / (n * (n - 1)).sum()),
+        {
+            "each point's similarity to itself is in your mean.": of(lambda q, n: q.sum() / (n * n).sum()),
+            "each point itself is still in your count.": of(lambda q, n: (q - n).sum() / (n * n).sum()),
+            "a mean over classes lets small ones weigh more.": of(lambda q, n: ((q - n) / (n * n - n)).mean()),
+            "this is Eq. 11 as printed: of which pairs is the mean?": of(lambda q, n: (q - n).sum() / 72),
+        },
+        "a class's squared sum holds every pair of it twice, and every point with itself.",
+        "a sum for each class replaces all pairs.",
     )
 
 

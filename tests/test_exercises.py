@@ -78,6 +78,18 @@ def mean_loss(f, keys, tau):
     return F.cross_entropy(f @ keys.T / tau, torch.arange(len(f)))
 
 
+def pair_by_pair(z, t):
+    """Uniformity by its definition, with loops."""
+    n = len(z)
+    repulsion = [math.exp(-t * float((z[i] - z[j]).norm()) ** 2) for i in range(n) for j in range(n) if i != j]
+    return -math.log(sum(repulsion) / len(repulsion))
+
+
+def alike(z, labels):
+    """Tolerance with a mask of all pairs."""
+    return (z @ z.T)[(labels[:, None] == labels).fill_diagonal_(False)].mean()
+
+
 # For each check a right answer, written unlike the library's, and mistakes with a piece of their hints.
 ANSWERS = {
     "check_gap": (
@@ -143,6 +155,23 @@ ANSWERS = {
             "lower end": lambda s_neg, k: torch.zeros(len(s_neg)),
             "log2 k": lambda s_neg, k: bisected(s_neg, math.exp(math.log2(k))),
             "its own tau": lambda s_neg, k: bisected(s_neg, k).mean().expand(len(s_neg)),
+        },
+    ),
+    "check_diagonal": (
+        pair_by_pair,
+        {
+            "diagonal is in your mean": lambda z, t: -(2 * t * (z @ z.T - 1)).exp().mean().log(),
+            "still in your count": lambda z, t: pair_by_pair(z, t) - math.log((len(z) - 1) / len(z)),
+            "want a square": lambda z, t: -(-t * torch.pdist(z)).exp().mean().log(),
+            "constant is missing": lambda z, t: pair_by_pair(z, t) - 2 * t,
+        },
+    ),
+    "check_class_sums": (
+        alike,
+        {
+            "similarity to itself": lambda z, labels: (z @ z.T)[labels[:, None] == labels].mean(),
+            "mean over classes": lambda z, y: sum(alike(z[y == k], y[y == k]) for k in range(3)) / 3,
+            "as printed": lambda z, labels: alike(z, labels) * 20 / 72,  # 20 of the 72 pairs are of one class
         },
     ),
     "check_individual": (
@@ -219,7 +248,8 @@ def test_rubbish_gets_one_line(name, line, capsys):
 
 @each_check
 def test_not_a_number(name, capsys):
-    size = () if name in ("check_gap", "check_break", "check_hardest_angle", "check_takes_all") else (4,)
+    scalars = ("gap", "break", "hardest_angle", "takes_all", "diagonal", "class_sums")
+    size = () if name.removeprefix("check_") in scalars else (4,)
     size = (3,) if name == "check_rule_of_thumb" else size
     assert CHECKS[name](lambda *case: torch.full(size, math.nan)) is False
     assert "NaN or infinite" in one_line(capsys)
