@@ -136,7 +136,7 @@ def _says(cell: dict) -> str:
     numbers = []
     for measure, name in ("uniformity", "uniformity"), ("tolerance", "tolerance"), ("probe", "probe accuracy"):
         row, digits = cell[measure], DECIMALS[measure]
-        half = "" if math.isnan(row["high"]) else f" ± {row['high'] - row['mean']:.{digits}f}"
+        half = "" if math.isnan(row["high"]) else f" ±\u00a0{row['high'] - row['mean']:.{digits}f}"
         numbers.append(f"{name} {row['mean']:.{digits}f}{half}")
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
     seeds += f", {row['diverged']} diverged" if row["diverged"] else ""
