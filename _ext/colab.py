@@ -201,7 +201,7 @@ class Writer:
     def expected(self, name: str) -> str:
         """What the reader may expect to wait, from the book's own run."""
         seconds, _, where = self.values[f"{name}-run-time"].partition(" s on ")
-        minutes = max(0.1, int(seconds) / 60)
+        minutes = max(0.1, float(seconds) / 60)
         return (
             f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on {where}). On a T4 GPU "
             "no longer than that (an estimate: no T4 was at hand). Installing the library comes on top.*"
