@@ -231,9 +231,7 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
 
 
 def temperature(recipe: Recipe, epoch: float) -> float:
-    """The temperature at a moment, counted in epochs: constant, or on its way from tau to tau_to and back."""
-    if recipe.tau_to is None:
-        return recipe.tau
+    """The temperature at a moment, counted in epochs, of a recipe whose tau swings to tau_to and back."""
     swing = (1 + math.cos(2 * math.pi * epoch / recipe.tau_period)) / 2
     return recipe.tau_to + (recipe.tau - recipe.tau_to) * swing
 
