@@ -111,7 +111,8 @@ def queue(*command):
 
 
 def test_a_real_slurm(tmp_path, cluster):
-    long, *short = recipes = [replace(TINY, epochs=400), replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
+    # Long enough not to end by itself in the seconds that Slurm takes to cancel it.
+    long, *short = recipes = [replace(TINY, epochs=2000), replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
     place = tmp_path / run_id(long)
 
     def cancel():
@@ -131,13 +132,13 @@ def test_a_real_slurm(tmp_path, cluster):
     assert len({line.split()[-1].split("_")[0] for line in lines if "submitted as job" in line}) == 1  # one array
     assert results.read(short[0], tmp_path)["hardware"]["threads"] == 1
     begun = epochs(place)
-    assert 2 < begun < 400
+    assert 2 < begun < 2000
 
     lines = []
     done = sweep.sweep(recipes, tmp_path, device="cpu", slurm={"timeout_min": 5}, say=lines.append)
     assert [run["status"] for run in done] == ["finished", "there", "there"]
     assert done[0]["epochs"] == begun
-    assert results.read(long, tmp_path)["history"]["epoch"] == list(range(1, 401))
+    assert results.read(long, tmp_path)["history"]["epoch"] == list(range(1, 2001))
 
 
 def test_a_preempted_job_is_queued_again(tmp_path):
