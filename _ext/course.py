@@ -141,16 +141,16 @@ class Slides(colab.Writer):
             data = output.get("data", {})
             if "scrapbook" in output.get("metadata", {}):
                 continue
+            figure = about.get("figure", {})
+            caption = f"{self.labels[figure['name']][0]}. {self.text(figure['caption'])}" if figure else ""
+            caption = caption and f"<figcaption>{inline(caption)}</figcaption>"
             if kind := next((kind for kind in ("image/svg+xml", "image/png") if kind in data), None):
                 coded = data[kind] if kind == "image/png" else base64.b64encode(data[kind].encode()).decode()
                 alt = escape(about.get("image", {}).get("alt", ""))
-                figure = about.get("figure", {})
-                caption = f"{self.labels[figure['name']][0]}. {self.text(figure['caption'])}" if figure else ""
-                caption = caption and f"<figcaption>{inline(caption)}</figcaption>"
                 image = f'<img alt="{alt}" src="data:{kind};base64,{"".join(coded.split())}">'
                 shown.append(f"<figure>{image}{caption}</figure>")
             elif "text/html" in data:
-                shown.append(f'<div class="html">{data["text/html"]}</div>')
+                shown.append(f'<figure class="html">{data["text/html"]}{caption}</figure>')
         return shown
 
     def deck(self, name: str, executed: Path) -> str:

@@ -240,7 +240,7 @@ def test_keys_turn_the_slides(opened):
     assert grounds == ["rgb(20, 24, 30)", "rgb(255, 255, 255)"]
     assert page.evaluate("document.getElementById('made-up').textContent") == "ran"
     assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth && i.alt)")
-    assert page.locator("figcaption").count() == 1
+    assert page.locator("figcaption").count() == 2  # below the image and below the HTML
     pdf = page.pdf(prefer_css_page_size=True)
     page.close()
     assert len(re.findall(rb"/Type /Page\b", pdf)) == count  # one slide a page
