@@ -150,7 +150,7 @@ class Slides(colab.Writer):
                 image = f'<img alt="{alt}" src="data:{kind};base64,{"".join(coded.split())}">'
                 shown.append(f"<figure>{image}{caption}</figure>")
             elif "text/html" in data:
-                shown.append(f'<figure class="html">{data["text/html"]}{caption}</figure>')
+                shown.append(f'<figure class="shown"><div class="html">{data["text/html"]}</div>{caption}</figure>')
         return shown
 
     def deck(self, name: str, executed: Path) -> str:
