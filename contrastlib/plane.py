@@ -30,8 +30,8 @@ def plane(
 
     A mark is the mean over seeds, and a line joins those of the ordinary loss in order of tau. Beside the plane stand
     the chosen mark's numbers and its similarities to the positive and to the ten nearest negatives, as in Fig 8. The
-    losses are the ordinary, hard, simple and hard simple one; what of them was not run is named below. Without scripts
-    it is a still figure in which the first mark is chosen.
+    losses are the ordinary, hard, simple and hard simple one; what of them was not run is named below. It opens at
+    tau = 0.07 where that was run, and without scripts it is a still figure of that.
 
     records: outcomes as `results.read_all` gives them; None: those that come with the library. base makes the recipe of
     the runs to show from a data set's name. ValueError where the data set has no such run, TypeError for other types.
@@ -66,9 +66,11 @@ def _fill(cells: list[dict], ceiling: float) -> dict:
     across, x = _axis([v for cell in cells for v in cell["tolerance"]["values"]], 0, WIDTH)
     up, y = _axis([ceiling, *(v for cell in cells for v in cell["uniformity"]["values"])], HEIGHT, 0)
     levels, s = _axis([0.99, *(row[1] for cell in cells for row in cell["profile"])], LOW, 0)
-    for k, cell in enumerate(cells):
+    first = next((cell for cell in cells if cell["tau"] == 0.07), cells[0])
+    for cell in cells:
         loss, tau = LOSSES.get(cell["loss"], cell["loss"]), cell["tau"]
-        cell |= {"x": x(cell["tolerance"]["mean"]), "y": y(cell["uniformity"]["mean"]), "hidden": " hidden" * (k > 0)}
+        cell |= {"x": x(cell["tolerance"]["mean"]), "y": y(cell["uniformity"]["mean"])}
+        cell["hidden"] = " hidden" * (cell is not first)
         cell |= {"kind": f"k{[*MARKS].index(cell['loss'])}", "name": loss if tau is None else f"{loss}, τ = {tau:g}"}
         cell["place"] = f'transform="translate({cell["x"]:.1f} {cell["y"]:.1f})"'
     way = {cell["tau"]: f"{cell['x']:.1f} {cell['y']:.1f}" for cell in cells if cell["loss"] == "contrastive"}
@@ -92,10 +94,10 @@ def _fill(cells: list[dict], ceiling: float) -> dict:
             for t, u in zip(cell["tolerance"]["values"], cell["uniformity"]["values"], strict=True)
         ),
         "marks": "\n".join(_mark(cell, cell["place"]) for cell in cells),
-        "here": cells[0]["place"],
+        "here": first["place"],
         "labels": _labels(cells),
         "profiles": "\n".join(_drawn(cell, s) for cell in cells),
-        "says": _says(cells[0]),
+        "says": _says(first),
         "notes": notes,
     }
 

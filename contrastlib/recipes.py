@@ -178,7 +178,7 @@ def paper(dataset: str = "cifar10") -> Recipe:
 
 
 def small(dataset: str = "cifar10") -> Recipe:
-    """The paper's 200 epochs on 7,500 images and a small net: ten minutes on one processor core.
+    """The paper's 200 epochs on 7,500 images and a small net: minutes on one processor core.
 
     Images and width were chosen by a pilot (`grids.pilot`). Three learning rates differed there by less than the
     probe's standard error, and the middle one was kept. The hue is turned by rotation and by less, since pixelwise hue

@@ -25,6 +25,7 @@ def records():
 
 
 SHOWN = [column for column in COLUMNS if column not in (("contrastive", 0.1), ("hard", 0.02))]
+FIRST = SHOWN.index(("contrastive", 0.07))  # which it opens with
 
 
 @pytest.fixture(scope="module")
@@ -289,11 +290,12 @@ def check(page, records, k):
 
 def test_by_keyboard(records, html, chromium):
     page = open_page(chromium, html)
-    check(page, records, 0)
+    check(page, records, FIRST)
     looks = page.screenshot()
     page.keyboard.press("Tab")
     assert page.screenshot() != looks  # the focus can be seen
-    for key, k in (("ArrowRight", 1), ("ArrowDown", 2), ("ArrowLeft", 1), ("ArrowUp", 0), ("ArrowUp", len(SHOWN) - 1)):
+    steps = ("Right", 1), ("Down", 2), ("Left", 1), ("Up", 0), ("Up", -1), ("Up", -2), ("Up", len(SHOWN) - 1 - FIRST)
+    for key, k in ((f"Arrow{way}", FIRST + step) for way, step in steps):
         page.keyboard.press(key)
         check(page, records, k)
     page.keyboard.press("Shift+Tab")
@@ -324,7 +326,7 @@ def test_by_tap(records, html, chromium):
 
 def test_still_without_scripts(records, html, chromium):
     page = open_page(chromium, html, java_script_enabled=False)
-    check(page, records, 0)
+    check(page, records, FIRST)
     assert page.locator("noscript small").is_visible()
     assert page.locator(".chart svg").first.is_visible()
     assert all(radio.is_disabled() for radio in page.locator("input").all())
@@ -337,9 +339,9 @@ def test_still_without_scripts(records, html, chromium):
 def test_several_planes_on_a_page(records, html, chromium):
     page = open_page(chromium, html + html + plane(records, dataset="cifar100").html)
     spheres = page.locator(".sphere").all()
-    spheres[1].locator("input").nth(2).check()
+    spheres[1].locator("input").nth(4).check()
     chosen = [[k for k, radio in enumerate(s.locator("input").all()) if radio.is_checked()] for s in spheres]
-    assert chosen == [[0], [2], [0]]
+    assert chosen == [[FIRST], [4], [FIRST]]
     assert page.troubles == []
 
 
