@@ -28,6 +28,8 @@ from torch import Tensor
 
 from .checks import check_positive, check_range, check_share
 
+__all__ = ["Augmentation", "adjust_colour", "crop_boxes", "gaussian_blur", "resized_crop", "shift_hue_"]
+
 ATTEMPTS = 10  # crops drawn for each image, of which the first that fits is taken, as in torchvision
 # Luma (ITU-R BT.601) and the chroma of NTSC's YIQ, whose rows sum to 1, 0 and 0. torchvision's luma has 0.2989.
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))

@@ -30,6 +30,8 @@ from torch.utils.data import DataLoader, Dataset
 from .checks import check_count
 from .folders import cache_folder, class_folders, decode, decode_once, list_images
 
+__all__ = ["NAMES", "ImageSet", "image_files", "load", "stream"]
+
 NAMES = ("digits", "fashion-mnist", "cifar10", "cifar100", "svhn", "imagenet100")
 STREAMED = ("imagenet100",)  # of many sizes, and too large for one tensor
 SPLITS = ("train", "test")

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from .checks import check_count, check_floating
 
+__all__ = ["Encoder", "convnet_digits", "resnet18_cifar", "resnet50", "resnet_small"]
+
 
 class Encoder(nn.Module):
     """The paper's f, images to unit vectors: a backbone, one linear layer, normalisation (after Wu et al. 2018).

@@ -99,6 +99,7 @@ def slots(workers: int | None, device: str | torch.device | None) -> list[dict[s
         workers = cores if where.type == "cpu" else len(gpus) or 1
     check_count("workers", workers)
     shared = {"OMP_NUM_THREADS": str(max(1, cores // workers)), "OMP_WAIT_POLICY": "PASSIVE"}
+    shared["LOCAL_WORLD_SIZE"] = str(workers)  # for `build.decoders`
     own = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {} for i in range(workers)]
     return [shared | one for one in own]
 

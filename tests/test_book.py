@@ -192,6 +192,13 @@ def test_every_link_within_the_book_leads_somewhere(site):
     assert not broken
 
 
+def test_every_launch_button_opens_a_notebook_that_is_there():
+    link = re.compile(r'href="https://colab\.research\.google\.com/[^"]*/colab/([^"]+)"')
+    launched = {name: link.findall((HTML / name).read_text()) for name in PAGES}
+    copies = {path.name for path in Path(colab.ROOT, "colab").glob("*.ipynb")}
+    assert {name for names in launched.values() for name in names} == copies
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_temperature_slider_moves_the_figure(browser, site, theme):
     with opened(browser, site + "book/temperature.html", theme) as (page, problems):

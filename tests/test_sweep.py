@@ -315,3 +315,11 @@ def test_each_gpu_has_its_worker(monkeypatch):
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["5", "7"]
     cores = len(os.sched_getaffinity(0))
     assert [slot["OMP_NUM_THREADS"] for slot in workers.slots(None, "cpu")] == ["1"] * cores
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_workers_share_the_cores_that_decode_images(monkeypatch, count):
+    cores = len(os.sched_getaffinity(0))
+    for name, value in workers.slots(count, "cpu")[0].items():
+        monkeypatch.setenv(name, value)
+    assert build.decoders() == max(1, cores // count)
