@@ -74,7 +74,8 @@ def effective(records: list[dict], base: Base, dataset: str) -> pd.DataFrame:
         recipe = grids.cell(base(dataset), "contrastive", tau)
         for epoch in range(1, recipe.epochs + 1):
             each = values(records, recipe, lambda record, i=epoch - 1: record["history"]["effective_negatives"][i])
-            rows.append({"dataset": dataset, "tau": tau, "epoch": epoch} | summary(each))
+            row = {"scale": curves.scale(base), "dataset": dataset, "tau": tau, "epoch": epoch}
+            rows.append(row | summary(each))
     return pd.DataFrame(rows)
 
 
@@ -129,28 +130,25 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
     """A figure of NAMES; what was not run is said below it."""
     data = numbers(name, records, base, dataset)
     if name == "effective":
-        return draw_effective(data, dataset)
+        return draw_effective(data, base, dataset)
     if name == "printed":
-        return draw_printed(data)
+        return draw_printed(data, base)
     figure, absent = Figure(figsize=(7.2, 3.6), layout="constrained"), []
     measures = data["measure"].unique()
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False).flat, measures, strict=True):
         mine = data[data["measure"] == measure]
         panels.temperatures(axes, grids.ASKED)
         for change, part in mine.groupby("change", sort=False):
-            if not part["seeds"].any():
-                absent.append(change)
-            elif len(part) > 1:
+            gone = part["tau"][part["seeds"] == 0]
+            if len(gone):
+                absent.append(change + f" at {', '.join(f'{tau:g}' for tau in gone)}" * (len(gone) < len(part)))
+            if len(part) > 1:
                 panels.curve(axes, part, change, change)
-            else:
+            elif len(gone) == 0:
                 level(axes, part.iloc[0], change)
         axes.set(ylabel=LABELS[measure])
         axes.set_title(panels.ours(mine), fontsize="medium")
-    legend(figure)
-    if absent:
-        words = f"Not run: {', '.join(dict.fromkeys(absent))} ({curves.command('beyond', base, [dataset])})."
-        figure.supxlabel(words, x=0.01, ha="left", fontsize="small")
-    return figure
+    return finish(figure, absent, curves.command("beyond", base, [dataset]))
 
 
 def level(axes: mpl.axes.Axes, row: pd.Series, label: str) -> None:
@@ -160,7 +158,7 @@ def level(axes: mpl.axes.Axes, row: pd.Series, label: str) -> None:
     axes.axhspan(row["low"], row["high"], color=colour, alpha=0.15, linewidth=0) if row["seeds"] > 1 else None
 
 
-def draw_effective(data: pd.DataFrame, dataset: str) -> Figure:
+def draw_effective(data: pd.DataFrame, base: Base, dataset: str) -> Figure:
     """Effective negatives over training, on a logarithmic axis: mean and interval over seeds."""
     figure = Figure(figsize=(5.6, 3.4), layout="constrained")
     axes = figure.subplots()
@@ -171,13 +169,13 @@ def draw_effective(data: pd.DataFrame, dataset: str) -> Figure:
     axes.set_yticks(ticks := (100, 300, 1000, 3000, 10_000), ticks)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="epoch", ylabel="effective negatives")
-    axes.set_title(f"{curves.NAMES[dataset]}, {panels.seeds(data)}", fontsize="medium")
-    legend(figure)
-    return figure
+    axes.set_title(f"{curves.NAMES[dataset]}, {panels.ours(data)}", fontsize="medium")
+    absent = [f"tau {tau:g}" for tau, part in data.groupby("tau") if not part["seeds"].any()]
+    return finish(figure, absent, curves.command("curves", base, [dataset]))
 
 
-def draw_printed(data: pd.DataFrame) -> Figure:
-    """Tolerance as Table 1 has it, and as Eq 11 is printed."""
+def draw_printed(data: pd.DataFrame, base: Base) -> Figure:
+    """Tolerance of our runs as Table 1 has it, and as Eq 11 is printed."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     titles = {"tolerance": "per pair of one class (Table 1)", "tolerance_as_printed": "per pair (Eq. 11 as printed)"}
     for axes, (form, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
@@ -186,12 +184,17 @@ def draw_printed(data: pd.DataFrame) -> Figure:
             panels.curve(axes, part, dataset, curves.NAMES[dataset])
         axes.set(ylabel="tolerance")
         axes.set_title(title, fontsize="medium")
-    legend(figure)
-    return figure
+    one = data[data["measure"] == "tolerance"]
+    said = [panels.ours(one).replace("\n", " ").capitalize() + ".", *panels.dotted(one)]
+    return panels.finish(figure, one, "curves", base, *said)
 
 
-def legend(figure: Figure) -> None:
-    """One legend above all panels."""
+def finish(figure: Figure, absent: list[str], command: str) -> Figure:
+    """One legend above all panels, and below them what was not run."""
     entries = {label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     if entries:
         figure.legend(entries.values(), entries, loc="outside upper center", ncols=4, frameon=False)
+    if absent:
+        words = f"Not run: {', '.join(dict.fromkeys(absent))} ({command})."
+        figure.supxlabel(words, x=0.01, ha="left", fontsize="small")
+    return figure

@@ -26,8 +26,10 @@ def check_positive(name: str, value: float) -> None:
 
 
 def check_tau(tau: float) -> None:
-    """Refuse a temperature that is not a finite number above zero."""
+    """Refuse a temperature that is not a finite number above zero, or so small that float32 cannot divide by it."""
     check_positive("tau", tau)
+    if tau < 1e-30:
+        raise ValueError(f"tau is {tau}; similarities over it overflow: give at least 1e-30")
 
 
 def check_finite(name: str, tensor: Tensor) -> None:
@@ -52,7 +54,7 @@ def check_floating(name: str, tensor: Tensor, shape: str) -> None:
 
 
 def check_similarities(s_pos: Tensor, s_neg: Tensor) -> None:
-    """Refuse anything but s_pos [B] and s_neg [B, M], alike in dtype and device, finite, with M >= 1."""
+    """Refuse anything but s_pos [B] and s_neg [B, M], on one device, finite, with M >= 1."""
     check_floating("s_pos", s_pos, "B")
     check_floating("s_neg", s_neg, "B M")
     if len(s_pos) != len(s_neg):
@@ -172,8 +174,11 @@ def check_embeddings(
     return negatives
 
 
-def check_unit(name: str, z: Tensor) -> None:
-    """Refuse anything but floating-point [N, d]; on the CPU refuse NaN and warn unless rows are unit vectors."""
+def check_unit(name: str, z: Tensor, level: int = 4) -> None:
+    """Refuse anything but floating-point [N, d]; on the CPU refuse NaN and warn unless rows are unit vectors.
+
+    level: how far up the caller is that the warning names; 4 leads past a metric and its no_grad.
+    """
     check_floating(name, z, "N d")
     if not readable(z):
         return
@@ -184,7 +189,7 @@ def check_unit(name: str, z: Tensor) -> None:
     if off > max(1e-3, torch.finfo(z.dtype).eps):  # bfloat16 cannot hold a length better than that
         warnings.warn(
             f"{name} is not made of unit vectors: a length is off 1 by {off:.3g}; call F.normalize({name}, dim=1)",
-            stacklevel=4,  # past the metric and its no_grad, to the caller
+            stacklevel=level,
         )
 
 

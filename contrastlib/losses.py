@@ -9,7 +9,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .checks import check_embeddings, check_one_of, check_positive, check_similarities, check_tau, number_kept
+from .checks import (
+    check_embeddings,
+    check_finite,
+    check_floating,
+    check_one_of,
+    check_positive,
+    check_similarities,
+    check_tau,
+    number_kept,
+)
 from .streaming import chosen, hard_softmax, hard_sum, key_sum, softmax
 
 __all__ = [
@@ -59,6 +68,8 @@ def hard_negatives(s_neg: Tensor, *, alpha: float | None = None, k: int | None =
     s_neg [B, M] -> mask [B, M], bool, at least k True in each row. Exactly one of alpha in (0, 1], which means
     k = max(1, round(alpha * M)), and k in [1, M].
     """
+    check_floating("s_neg", s_neg, "B M")
+    check_finite("s_neg", s_neg)
     k = number_kept(s_neg.shape[1], alpha, k)
     threshold = s_neg.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)
     return s_neg >= threshold
@@ -88,11 +99,11 @@ def hard_simple(
     """
     check_similarities(s_pos, s_neg)
     kept = hard_negatives(s_neg, alpha=alpha, k=k)
+    total = (s_neg * kept).sum(dim=1, dtype=torch.promote_types(s_neg.dtype, torch.float32))  # overflows in half
     if lam is None:
-        lam = 1 / kept.sum(dim=1, dtype=s_neg.dtype)
-    else:
-        check_positive("lam", lam)
-    return lam * (s_neg * kept).sum(dim=1) - s_pos
+        return (total / kept.sum(dim=1)).to(s_neg.dtype) - s_pos
+    check_positive("lam", lam)
+    return (lam * total).to(s_neg.dtype) - s_pos
 
 
 def triplet_limit(s_pos: Tensor, s_neg: Tensor, tau: float) -> Tensor:

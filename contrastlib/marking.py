@@ -39,11 +39,12 @@ def judge(
             return say("Not yet: there is no answer, only None: is a `return` missing?")
         try:
             value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
-        except (TypeError, ValueError, RuntimeError):
+            shape = list(value.shape)
+        except Exception:  # what is returned may be anything
             return say(f"Not yet: this {type(value).__name__} cannot be read as numbers; return a number or a tensor.")
-        if value.shape != expected.shape:
+        if shape != list(expected.shape):
             wanted = f"{list(expected.shape)}, one number for each anchor" if expected.dim() else "one number"
-            return say(f"Not yet: the shape is {list(value.shape)}; give {wanted}.")
+            return say(f"Not yet: the shape is {shape}; give {wanted}.")
         if not value.isfinite().all():
             return say("Not yet: there are NaN or infinite values: does something overflow, or a logarithm meet 0?")
         got.append(seen(value, *case))

@@ -34,7 +34,7 @@ def sphere(frames: Tensor, labels: Tensor, taus: list[float], steps: list[int] |
     check_floating("frames", frames, "T F N 3")
     if frames.shape[3] != 3:
         raise ValueError(f"frames has shape {list(frames.shape)}; the last dimension is 3, the sphere's that one sees")
-    check_unit("frames", frames.flatten(0, 2))
+    check_unit("frames", frames.flatten(0, 2), level=3)
     check_labels("labels", labels, "a frame", frames[0, 0])
     if not isinstance(taus, list | tuple) or len(taus) != len(frames):
         raise ValueError(f"taus is {taus!r} and frames has {len(frames)} films; give one temperature for each")
@@ -67,7 +67,7 @@ def sphere(frames: Tensor, labels: Tensor, taus: list[float], steps: list[int] |
         "n": n,
         "last": len(steps) - 1,
         "top": f"{math.ceil(2 * max(largest, ceiling)) / 2:g}",
-        "low": f"{math.floor(5 * min(t for way in measured for _, t in way)) / 5:g}",
+        "low": f"{min(0.8, math.floor(5 * min(t for way in measured for _, t in way)) / 5):g}",
         "yaw": yaw,
         "pitch": pitch,
         "says": f"τ = TAU, step STEP: uniformity UNIFORMITY (even spread: {ceiling:.2f}), tolerance TOLERANCE.",
@@ -101,7 +101,7 @@ def gradient_sphere(
         check_floating(name, points, shape)
         if points.shape[-1] != 3:
             raise ValueError(f"{name} has shape {list(points.shape)}; the last dimension is 3")
-        check_unit(name, points.view(-1, 3))
+        check_unit(name, points.view(-1, 3), level=3)
     check_count("the number of negatives", len(negatives), 2, 9, "each is shown as a digit")
     check_count("k", k, 1, len(negatives), "that many negatives are there")
     if tau not in TAUS:

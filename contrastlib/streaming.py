@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 CHUNK = 4096  # keys at a time: B x CHUNK similarities stay in the processor's cache
 BLOCK = 2**22  # similarities at a time for the hard losses, which need whole rows
@@ -27,7 +26,7 @@ LOG2E = math.log2(math.e)  # base-2 exponentials: torch.exp on a CPU is up to 80
 def chosen(
     features: Tensor, keys: Tensor, positive: Tensor | None, positive_keys: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """features, keys, and the positive keys, with features and positive keys in float32 (float64 if either is)."""
+    """features, keys, and the positive keys; all but keys in float32, or in float64 if features or keys are."""
     dtype = torch.promote_types(at_least_float32(features), keys.dtype)
     if positive_keys is None:
         positive_keys = keys[positive]
@@ -61,6 +60,15 @@ def leave_out(s: Tensor, rows: Sequence[Tensor], start: int = 0) -> Tensor:
     return s
 
 
+def refuse_second_derivative() -> None:
+    """Gradients are enabled in a backward pass for create_graph=True alone, and ours would then count as constant."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "the losses on embeddings have no second derivative: drop create_graph=True, or use the equation on "
+            "similarities, such as losses.contrastive, which has one"
+        )
+
+
 class Softmax(Function):
     """The contrastive loss [B], streamed over chunks of keys.
 
@@ -91,8 +99,8 @@ class Softmax(Function):
             return F.softplus(d, threshold=40).squeeze(1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
+        refuse_second_derivative()
         features, keys, weight, lse, gradient, *left_out = ctx.saved_tensors
         grad = grad[:, None]
         grad_keys = None
@@ -130,8 +138,8 @@ class Hardest(Function):
         return torch.cat(losses)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad):
+        refuse_second_derivative()
         features, keys, positive_keys, gradient, pull, *left_out = ctx.saved_tensors
         grad = grad[:, None]
         grad_keys = None

@@ -26,8 +26,9 @@ VERDICTS = ("reproduced", "partly", "not at this scale", "not run")
 class Finding:
     """One part of a claim on one data set: its effect, 95 % interval, bar, number of seeds and verdict.
 
-    effect, low and high are NaN where nothing was run; low and high are infinite with one seed. missing: the cells
-    without a finished run, such as "hard 0.3".
+    effect, low and high are NaN where nothing was run; low and high are infinite with one seed. Of a formula (dataset
+    "any") they are the range over its scenes, which seeds counts. missing: the cells without a finished run, such as
+    "hard 0.3".
     """
 
     claim: str

@@ -118,12 +118,26 @@ def test_figures_draw_their_numbers(records):
         assert list(line.get_ydata()) == pytest.approx(list(mine["mean"]))
 
 
+def said(figure):
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def test_part_of_a_change_that_was_not_run_is_named(records):
+    fewer = [r for r in records if not (r["recipe"]["epochs"] == 50 and r["recipe"]["tau"] == 0.2)]
+    assert "Not run: 50 epochs at 0.2 (contrastlib sweep beyond --dataset cifar10)." in said(
+        beyond.draw("length", fewer)
+    )
+    fewer = [r for r in records if r["recipe"]["tau"] != 0.3]
+    assert "Not run: tau 0.3 (contrastlib sweep curves" in said(beyond.draw("effective", fewer))
+    assert "No run: CIFAR-10 ordinary 0.3." in said(beyond.draw("printed", fewer))
+
+
 def test_without_any_run_nothing_is_claimed():
     found = beyond.answers([])
     assert found["mean"].isna().all()
     assert all(map(math.isnan, found["low"]))
     for name in beyond.NAMES:
-        beyond.draw(name, [])
+        assert "Not run: " in said(beyond.draw(name, []))
 
 
 def test_the_grid_changes_one_thing():

@@ -210,6 +210,7 @@ RUBBISH = {
     "only None: is a `return` missing": lambda *case: None,
     "stopped with KeyError: 'similarity": stop,
     "stopped with TypeError: .*argument": lambda: 1.0,
+    "int cannot be read as numbers": lambda *case: 10**400,
     "str cannot be read as numbers": lambda *case: "one half",
     "tuple cannot be read as numbers": lambda *case: (torch.zeros(2), torch.zeros(3)),
     "the shape is \\[2, 2\\]; give ": lambda *case: torch.zeros(2, 2),

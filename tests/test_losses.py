@@ -72,6 +72,21 @@ def test_hard_negatives_keeps_ties_and_rounds_alpha():
     assert hard_negatives(s, alpha=1.0).all()
 
 
+def test_hard_negatives_refuses_what_it_cannot_order():
+    for s, error, words in [
+        (torch.rand(5), ValueError, r"s_neg has shape \[5\]; give \[B, M\]"),
+        ([[0.1, 0.2]], TypeError, "s_neg is a list"),
+        (torch.full((2, 3), math.nan), ValueError, "NaN or infinite"),
+    ]:
+        with pytest.raises(error, match=words):
+            hard_negatives(s, k=2)
+
+
+def test_many_hard_negatives_in_half_precision():
+    s_pos, s_neg = torch.zeros(1, dtype=torch.half), torch.full((1, 70_000), 0.97, dtype=torch.half)
+    assert hard_simple(s_pos, s_neg, k=35_000).item() == pytest.approx(0.97, abs=1e-3)  # all tie, their sum overflows
+
+
 # ---------------------------------------------------------------- the modules, against the equations
 
 MODULES = {
@@ -134,6 +149,14 @@ def test_gradcheck(name):
     s_pos, s_neg = (s.requires_grad_() for s in similarities())
     assert gradcheck(equation, (s_pos, s_neg))
     assert gradgradcheck(equation, (s_pos, s_neg))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "hard" in name or name == "contrastive"])
+def test_a_second_derivative_is_refused_and_not_dropped(name):
+    f, keys = sphere(3).requires_grad_(), sphere(7, seed=1)
+    loss = MODULES[name][0]()(f, keys, torch.tensor([0, 2, 6]))
+    with pytest.raises(RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"):
+        torch.autograd.grad(loss, f, create_graph=True)
 
 
 @each_loss
@@ -382,6 +405,11 @@ def test_tau_must_be_positive(tau):
     ):
         with pytest.raises(ValueError, match=rf"tau is {tau}; it must be finite and above 0"):
             call()
+
+
+def test_tau_below_what_float32_can_divide_by():
+    with pytest.raises(ValueError, match="tau is 1e-39; similarities over it overflow: give at least 1e-30"):
+        ContrastiveLoss(1e-39)
 
 
 def test_tau_must_be_a_number():

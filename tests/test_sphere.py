@@ -27,6 +27,17 @@ def frames():
     return F.normalize(torch.lerp(heap, ends, torch.linspace(0, 1, 5)[:, None, None]), dim=3)
 
 
+def test_a_warning_names_the_line_that_gave_the_points(frames):
+    with pytest.warns(UserWarning, match="frames is not made of unit vectors") as caught:
+        sphere(frames * 1.01, LABELS, TAUS, STEPS)
+    assert caught[0].filename == __file__
+
+
+def test_a_film_in_which_nothing_moves_from_one_place():
+    still = torch.tensor([0.0, 0.0, 1.0]).expand(1, 2, 4, 3)
+    assert "tolerance, 0.8 to 1" in sphere(still, torch.tensor([0, 0, 1, 1]), [0.1]).html
+
+
 @pytest.fixture(scope="module")
 def html(frames):
     return sphere(frames, LABELS, TAUS, STEPS).html
@@ -180,8 +191,7 @@ def test_play_pause_and_play_again(frames, html, chromium):
     assert play.inner_text() == "Pause"
     page.wait_for_function("document.querySelector('[data-do=play]').textContent === 'Play'")  # it stops at the end
     check(page, frames[0, 4], 16)
-    play.click()
-    play.click()
+    play.evaluate("(button) => (button.click(), button.click())")  # before the film ends, however slow the machine
     assert play.inner_text() == "Play"
     stopped = quantity(page, "step")
     assert stopped < 16  # from the beginning again, and paused
