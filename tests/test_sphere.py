@@ -191,7 +191,8 @@ def test_play_pause_and_play_again(frames, html, chromium):
     assert play.inner_text() == "Pause"
     page.wait_for_function("document.querySelector('[data-do=play]').textContent === 'Play'")  # it stops at the end
     check(page, frames[0, 4], 16)
-    play.evaluate("(button) => (button.click(), button.click())")  # before the film ends, however slow the machine
+    two_frames = "await new Promise(requestAnimationFrame); " * 2
+    play.evaluate(f"async (button) => {{ button.click(); {two_frames} button.click(); }}")  # soon, even if slow
     assert play.inner_text() == "Play"
     stopped = quantity(page, "step")
     assert stopped < 16  # from the beginning again, and paused
