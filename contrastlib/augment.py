@@ -21,6 +21,7 @@ Hue is another matter: see `shift_hue_`.
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,9 @@ class Augmentation:
             raise ValueError(f"size is {self.size!r}; give a whole number of pixels, at least 1, or None")
         if (self.mean is None) != (self.std is None):
             raise ValueError(f"mean is {self.mean} and std {self.std}; give both, one number a channel, or neither")
+        for value in self.mean or ():
+            if not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(f"mean is {self.mean!r}; give one finite number a channel, such as (0.5, 0.5, 0.5)")
         for value in self.std or ():
             check_positive("std", value)
 

@@ -39,8 +39,9 @@ class Held:
         return len(self.images)
 
     def spread(self, count: int) -> Tensor:
-        """The numbers of some images, which stand for all: the first."""
-        return torch.arange(count)
+        """The numbers of some images, which stand for all: the first, unless all lie class by class, as in a folder."""
+        sorted_by_class = bool((self.labels.diff() >= 0).all())
+        return torch.arange(count) * (len(self) // count if sorted_by_class else 1)
 
     def view(self, recipe: Recipe) -> Augmentation:
         """The recipe's augmentation, for what `batches` yields."""
@@ -149,10 +150,14 @@ def build_images(recipe: Recipe, split: str, device: str | torch.device, limit: 
     return kind(recipe, split, torch.device(device), limit)
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def decoders() -> int:
     """How many processes decode for this one: one for each core it may use, shared with its like on this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def build_encoder(recipe: Recipe, channels: int) -> Encoder:

@@ -248,7 +248,8 @@ def _torchvision(kind: type, name: str, split: str, root: Path, files: Path) -> 
         held = ", ".join(sorted(os.listdir(root / name))[:5]) or "nothing"
         wanted = root / name / split
         raise FileNotFoundError(
-            f"{root / name} has no folder {split}: put images at {wanted}/CLASS/* (it holds: {held})"
+            f"{root / name} has no folder {split}: put images at {wanted}/CLASS/*, or torchvision's files at {files} "
+            f"(it holds: {held})"
         )
     which = {"split": split} if name == "svhn" else {"train": split == "train"}
     before = socket.getdefaulttimeout()

@@ -31,7 +31,7 @@ def launched() -> int:
 def rank() -> int:
     """The number of this process, 0 for the first, which alone writes files and shows progress."""
     started = dist.is_available() and dist.is_initialized()
-    return dist.get_rank() if started else int(os.environ.get("RANK", 0))
+    return dist.get_rank() if started else int(os.environ.get("RANK", 0)) if launched() > 1 else 0
 
 
 def part() -> tuple[int, int]:

@@ -6,7 +6,7 @@ A grid is made from a recipe by name, so that the same grid runs small on a proc
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .recipes import Recipe, by_name, run_id, small
+from .recipes import ALPHAS, Recipe, by_name, run_id, small
 from .reported import COLUMNS
 
 __all__ = ["NAMES", "cell", "grid"]
@@ -41,7 +41,8 @@ def cell(recipe: Recipe, loss: str, tau: float | None = None) -> Recipe:
     On a whole data set, "hard_simple" keeps the 4095 nearest, as the paper says; on part of one the recipe's share.
     """
     recipe = replace(recipe, loss=loss, tau=recipe.tau if tau is None else tau)
-    if loss == "hard_simple" and recipe.limit is None and recipe.g == "bank":
+    whole = recipe.limit is None and recipe.g == "bank" and recipe.negatives is None and recipe.dataset in ALPHAS
+    if loss == "hard_simple" and whole:
         recipe = replace(recipe, alpha=None, k=4095)
     return recipe
 
@@ -50,7 +51,7 @@ def grid(name: str, recipe: str = "small", settings: Iterable[str] = (), seeds: 
     """The runs of a grid, seed by seed, so that a sweep which is stopped early has every column at least once.
 
     recipe, settings: as for `recipes.by_name`; the pilot takes neither, nor seeds. Errors: ValueError for a name not in
-    NAMES.
+    NAMES, and for settings that the grid has itself, such as tau.
     """
     if name not in NAMES:
         raise ValueError(f"there is no grid {name!r}; the grids are: {', '.join(NAMES)}")
@@ -59,6 +60,12 @@ def grid(name: str, recipe: str = "small", settings: Iterable[str] = (), seeds: 
         if recipe != "small" or settings:
             raise ValueError("the pilot is what it was: it takes no other recipe, data set or setting")
         return pilot()
+    own = {"loss", "tau", "seed"} | {key for change in CHANGES.values() for key in change if name == "beyond"}
+    if taken := sorted(own & {setting.partition("=")[0] for setting in settings}):
+        raise ValueError(
+            f"the grid {name!r} sets {', '.join(taken)} itself: leave that out (--seeds chooses seeds), or train "
+            "one run by contrastlib train"
+        )
     base = by_name(recipe, settings)
     if name == "beyond":
         runs = [run for seed in seeds for change in CHANGES for run in changed(replace(base, seed=seed), change)]

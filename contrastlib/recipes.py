@@ -134,6 +134,7 @@ class Recipe:
         lowest = {"seed": 0, "batch": 2, "epochs": 1, "d": 2, "width": 1, "stem_stride": 1, "queue_size": 1}
         for name, low in (lowest | {"neighbours": 1}).items():
             check_count(name, getattr(self, name), low)
+        check_count("seed", self.seed, 0, 2**61, "each run takes four seeds of 64 bits from it")
         for name, low in {"limit": 2, "k": 1, "negatives": self.batch - 1}.items():
             if getattr(self, name) is not None:
                 why = "the others of the batch are among them" if name == "negatives" else ""

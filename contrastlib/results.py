@@ -9,7 +9,10 @@ import json
 import math
 import os
 import re
+import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +21,11 @@ import torch
 from . import __version__
 from .bench import installed, processor
 from .recipes import Recipe, from_dict, run_id, to_dict
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 __all__ = ["read", "read_all", "record", "write"]
 
@@ -173,6 +181,31 @@ def replace_file(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+@contextmanager
+def lock(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a file's lock, which ends with the process at the latest; ValueError if another has it and wait is False.
+
+    Windows has no such locks: there it does nothing.
+    """
+    if fcntl is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"the run in {path.parent} is being trained by another process ({file.read() or 'unnamed'}): "
+                "wait until it is done, or end it"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
 
 
 def commit() -> str | None:

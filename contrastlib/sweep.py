@@ -99,7 +99,8 @@ def plan(recipes: Iterable[Recipe], folder: str | os.PathLike, again: bool = Fal
         costs.images(run.recipe)
         checkpoint = Path(folder) / run.id / "checkpoint.pt"
         if checkpoint.exists():
-            run.epochs = checkpoint.with_name("log.jsonl").read_bytes().count(b"\n")
+            log = checkpoint.with_name("log.jsonl")
+            run.epochs = log.read_bytes().count(b"\n") if log.exists() else 0
         try:
             if outcome := find(run, folder) or (None if again else find(run, None)):
                 run.status, run.note = "there", "(diverged)" * (outcome["status"] == "diverged")

@@ -256,9 +256,20 @@ def run(
 ) -> dict | None:
     """Train and evaluate a recipe, write FOLDER/ID.json, and return its record; a run that is there is not repeated.
 
-    Checkpoint and log are in FOLDER/ID, so that a call that was interrupted goes on where it was. compile as in
-    `pretrain`. Under torchrun the first process alone does all but `pretrain`; the others return None.
+    Checkpoint and log are in FOLDER/ID, so that a call that was interrupted goes on where it was; only a supervised net
+    begins anew. compile as in `pretrain`. Under torchrun the first process alone does all but `pretrain`; the others
+    return None. Errors: ValueError where another process trains this run, and as in `pretrain`.
     """
+    if distributed.rank() > 0 or (Path(folder) / f"{run_id(recipe)}.json").exists():
+        return _train_and_evaluate(recipe, folder, device, progress, compile)
+    build.build_images(recipe, "test", "cpu", limit=2)  # if there are none, better to know before training
+    with results.lock(Path(folder) / run_id(recipe) / "lock"):
+        return _train_and_evaluate(recipe, folder, device, progress, compile)
+
+
+def _train_and_evaluate(
+    recipe: Recipe, folder: str | os.PathLike, device: str | torch.device | None, progress: bool, compile: bool
+) -> dict | None:
     folder, name = Path(folder), run_id(recipe)
     where, first = build.pick_device(device), distributed.rank() == 0
     alone = recipe.loss in ("supervised", "none")
@@ -273,7 +284,10 @@ def run(
         return results.read(name, folder)
     if alone:
         encoder = untrained(recipe) if recipe.loss == "none" else supervised(recipe, device=where, progress=progress)
-        outcome = Run(recipe, encoder, "finished", [], where, build.pick_precision(recipe, where))
+        whole = all(bool(values.isfinite().all()) for values in encoder.state_dict().values())
+        outcome = Run(
+            recipe, encoder, "finished" if whole else "diverged", [], where, build.pick_precision(recipe, where)
+        )
     figures, places = {}, {}
     if outcome.status == "finished":
         figures = evaluate(outcome.encoder, recipe, device=outcome.device)

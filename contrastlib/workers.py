@@ -4,28 +4,26 @@ A run's folder holds its recipe.json, its checkpoint.pt and log.jsonl (see `trai
 process printed, and lock, held by the process that trains the run, so that there are never two. For Linux and macOS.
 """
 
-import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from . import costs, results, train
-from .build import pick_device
+from .build import cores, pick_device
 from .checks import check_count
 from .data import load
 from .recipes import Recipe, from_dict
+from .results import lock
 
 __all__ = ["Run", "ended", "find", "here", "slots", "work"]
 
@@ -90,15 +88,14 @@ def here(
 def slots(workers: int | None, device: str | torch.device | None) -> list[dict[str, str]]:
     """What each worker's environment says: its share of the processor's cores, and which GPU is its own."""
     where = pick_device(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = []
     if where.type == "cuda" and where.index is None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
         gpus = visible.split(",")
     if workers is None:
-        workers = cores if where.type == "cpu" else len(gpus) or 1
+        workers = cores() if where.type == "cpu" else len(gpus) or 1
     check_count("workers", workers)
-    shared = {"OMP_NUM_THREADS": str(max(1, cores // workers)), "OMP_WAIT_POLICY": "PASSIVE"}
+    shared = {"OMP_NUM_THREADS": str(max(1, cores() // workers)), "OMP_WAIT_POLICY": "PASSIVE"}
     shared["LOCAL_WORLD_SIZE"] = str(workers)  # for `build.decoders`
     own = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {} for i in range(workers)]
     return [shared | one for one in own]
@@ -135,30 +132,11 @@ def work(place: str, device: str = "") -> str:
     """
     folder = Path(place).parent
     recipe = from_dict(json.loads((Path(place) / "recipe.json").read_text()))
-    with lock(Path(place) / "lock"):
-        if recipe.dataset not in ("digits", "imagenet100"):
-            with lock(folder / f"{recipe.dataset}.lock", wait=True):  # one worker downloads, the others wait
-                for split in ("train", "test"):
-                    load(recipe.dataset, split, limit=2)
-        return train.run(recipe, folder, device=device or None, progress=False)["status"]
-
-
-@contextmanager
-def lock(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a file's lock, which ends with the process at the latest; ValueError if another has it and wait is False."""
-    with open(path, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"the run in {path.parent} is being trained by another process ({file.read() or 'unnamed'}): "
-                "wait until it is done, or end it"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
+    if recipe.dataset not in ("digits", "imagenet100"):
+        with lock(folder / f"{recipe.dataset}.lock", wait=True):  # one worker downloads, the others wait
+            for split in ("train", "test"):
+                load(recipe.dataset, split, limit=2)
+    return train.run(recipe, folder, device=device or None, progress=False)["status"]
 
 
 def main(place: str, device: str = "") -> int:

@@ -305,6 +305,8 @@ def test_no_value_is_read(hue_space):
         ({"size": 0}, ValueError, "size is 0; give a whole number of pixels"),
         ({"mean": (0.5,)}, ValueError, "give both"),
         ({"mean": (0.5,), "std": (0.0,)}, ValueError, "std is 0.0"),
+        ({"mean": "nan", "std": (0.2, 0.2, 0.2)}, ValueError, "mean is 'nan'; give one finite number a channel"),
+        ({"mean": (float("nan"),), "std": (0.2,)}, ValueError, "give one finite number a channel"),
     ],
 )
 def test_bad_settings(setting, error, message):

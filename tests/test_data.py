@@ -257,7 +257,8 @@ def test_folders_that_are_no_set_are_refused(root, monkeypatch):
     assert f"{train} has no class folders" in error_of(lambda: load("cifar10", root=root))
     make_folder(train)
     assert error_of(lambda: load("cifar10", "test", root=root), FileNotFoundError) == (
-        f"{root / 'cifar10'} has no folder test: put images at {root / 'cifar10' / 'test'}/CLASS/* (it holds: train)"
+        f"{root / 'cifar10'} has no folder test: put images at {root / 'cifar10' / 'test'}/CLASS/*, "
+        f"or torchvision's files at {root / 'cifar-10-batches-py'} (it holds: train)"
     )
     make_folder(root / "cifar10" / "test", classes=("bird", "cat", "fish"))
     words = "must have the same class folders, or their labels do not match; 2 in one alone: dog, fish"

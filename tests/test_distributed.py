@@ -212,6 +212,8 @@ def test_of_one_process_nothing_is_asked(monkeypatch):
     monkeypatch.setattr(dist, "init_process_group", None)
     for rank in ("0", "3"):  # what a job's environment may hold without torchrun
         monkeypatch.setenv("LOCAL_RANK", rank)
+        monkeypatch.setenv("RANK", rank)
+        assert distributed.rank() == 0
         with distributed.together(torch.device("cpu")):
             assert distributed.part() == (0, 1)
             assert build.pick_device("cpu") == torch.device("cpu")

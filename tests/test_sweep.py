@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from contrastlib import build, costs, results, sweep, train, workers
+from contrastlib import build, costs, grids, results, sweep, train, workers
 from contrastlib.__main__ import main
 from contrastlib.recipes import live, paper, run_id, small, to_dict
 
@@ -71,7 +71,7 @@ def test_two_at_a_time_and_one_fails(tmp_path, monkeypatch):
     assert lines[-1].startswith(f"{run_id(bad)}  cifar10 contrastive tau 0.2 seed 0: ")
     assert lines[-1].endswith(f"(see {tmp_path / 'runs' / run_id(bad) / 'output.log'})")
     record = results.read(good, tmp_path / "runs")
-    assert record["hardware"]["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert record["hardware"]["threads"] == max(1, build.cores() // 2)
 
     monkeypatch.setattr(sys, "executable", "/no/python")  # now there is nothing to start
     (again,) = sweep.sweep([good], tmp_path / "runs", say=lines.append)
@@ -313,13 +313,57 @@ def test_each_gpu_has_its_worker(monkeypatch):
     assert ["CUDA_VISIBLE_DEVICES" in slot for slot in workers.slots(None, "cuda:1")] == [False]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["5", "7"]
-    cores = len(os.sched_getaffinity(0))
+    cores = build.cores()
     assert [slot["OMP_NUM_THREADS"] for slot in workers.slots(None, "cpu")] == ["1"] * cores
+
+
+def test_train_and_sweep_never_train_one_run_at_once(tmp_path):
+    with results.lock(tmp_path / TINY_ID / "lock"), pytest.raises(ValueError, match="trained by another process"):
+        train.run(TINY, tmp_path, device="cpu", progress=False)
+    assert train.run(TINY, tmp_path, device="cpu", progress=False)["status"] == "finished"
+
+
+def test_a_checkpoint_without_its_log_is_planned(tmp_path):
+    (tmp_path / TINY_ID).mkdir()
+    (tmp_path / TINY_ID / "checkpoint.pt").write_bytes(b"")
+    (run,) = sweep.plan([TINY], tmp_path)
+    assert (run.status, run.epochs) == ("to do", 0)
+
+
+def test_missing_test_images_are_missed_before_training(tmp_path, monkeypatch):
+    def load(name, split, **options):
+        if split == "test":
+            raise FileNotFoundError("no folder test")
+        raise AssertionError("training began")
+
+    monkeypatch.setattr("contrastlib.data.load", load)
+    with pytest.raises(FileNotFoundError, match="no folder test"):
+        train.run(TINY, tmp_path, device="cpu", progress=False)
+
+
+def test_a_supervised_net_that_diverges_is_recorded_so(tmp_path):
+    wild = replace(TINY, loss="supervised", lr=1e30)
+    assert train.run(wild, tmp_path, device="cpu", progress=False)["status"] == "diverged"
+
+
+@pytest.mark.parametrize("settings", [["seed=7"], ["tau=0.3", "loss=simple"]])
+def test_a_grid_refuses_what_it_sets_itself(settings):
+    with pytest.raises(ValueError, match=r"the grid 'curves' sets .* itself"):
+        grids.grid("curves", "live", settings)
+    with pytest.raises(ValueError, match="the grid 'beyond' sets epochs itself"):
+        grids.grid("beyond", "small", ["epochs=3"])
+
+
+def test_a_grid_on_few_images_keeps_a_share_of_them():
+    (run,) = [run for run in grids.grid("table1", "live", [], [0]) if run.loss == "hard_simple"]
+    assert run.k is None
+    (run,) = [run for run in grids.grid("table1", "paper", [], [0]) if run.loss == "hard_simple"]
+    assert run.k == 4095
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000])
 def test_workers_share_the_cores_that_decode_images(monkeypatch, count):
-    cores = len(os.sched_getaffinity(0))
+    cores = build.cores()
     for name, value in workers.slots(count, "cpu")[0].items():
         monkeypatch.setenv(name, value)
     assert build.decoders() == max(1, cores // count)
