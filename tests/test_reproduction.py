@@ -102,6 +102,17 @@ def test_what_the_length_of_training_moves():
     assert long[0.07] > long[0.2]
 
 
+def test_fewer_negatives_change_little():
+    for tau in grids.ASKED:
+        few, all_of_them = (
+            Runs(RECORDS, replace(recipes.small(), negatives=negatives))("contrastive", tau, "probe")
+            for negatives in (512, None)
+        )
+        assert len(few) == len(all_of_them) == 3
+        assert abs(few.mean() - all_of_them.mean()) < 0.01
+    assert side("512 negatives: probe at 0.2 less at 0.07, %") == side("as it is: probe at 0.2 less at 0.07, %") == 0
+
+
 @pytest.mark.parametrize(
     ("measure", "tau", "sign"), [("probe", 0.07, -1), ("probe", 0.2, -1), ("knn", 0.2, -1), ("knn", 1, 1)]
 )
