@@ -53,6 +53,12 @@ def test_hard_negatives_rescue_the_simple_loss(dataset):
     assert interval(runs("hard", 1.0, "probe") - runs("contrastive", 1.0, "probe"))[1] > 0
 
 
+def test_the_hard_losss_tolerance_on_cifar100_goes_the_other_way():
+    ours, paper = Runs(RECORDS, recipes.small("cifar100")), table1("cifar100", "tolerance")
+    assert 1.9 < paper["hard", 1.0] / paper["hard", 0.07] < 2.1
+    assert interval(ours("hard", 0.07, "tolerance") - ours("hard", 1.0, "tolerance"))[1] > 0
+
+
 def test_what_is_left_by_the_limit_of_small_temperatures():
     gained = [
         interval(runs("triplet_limit", 0.07, "probe") - runs("none", None, "probe"))
