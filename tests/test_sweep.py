@@ -323,6 +323,14 @@ def test_train_and_sweep_never_train_one_run_at_once(tmp_path):
     assert train.run(TINY, tmp_path, device="cpu", progress=False)["status"] == "finished"
 
 
+def test_a_drive_without_locks_can_be_trained_on(tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(results.fcntl, "flock", flock)
+    assert train.run(replace(TINY, loss="none"), tmp_path, device="cpu", progress=False)["status"] == "finished"
+
+
 def test_a_checkpoint_without_its_log_is_planned(tmp_path):
     (tmp_path / TINY_ID).mkdir()
     (tmp_path / TINY_ID / "checkpoint.pt").write_bytes(b"")
