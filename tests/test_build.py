@@ -11,8 +11,15 @@ from test_train import KEYS, LOSSES, NAMES, TINY, train_tiny
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from contrastlib import build, losses, train
-from contrastlib.data import load
+from contrastlib.data import ImageSet, load
 from contrastlib.recipes import small
+
+
+@pytest.mark.parametrize(("labels", "watched"), [([0, 0, 1, 1, 2, 2], [0, 2, 4]), ([2, 0, 1, 0, 2, 1], [0, 1, 2])])
+def test_what_is_watched_is_of_all_classes(labels, watched, monkeypatch):
+    images = ImageSet(torch.zeros(6, 1, 2, 2, dtype=torch.uint8), torch.tensor(labels), ("a", "b", "c"))
+    monkeypatch.setattr("contrastlib.data.load", lambda *words, **options: images)
+    assert build.build_images(TINY, "train", "cpu").spread(3).tolist() == watched
 
 
 @pytest.mark.parametrize("keys", KEYS, ids=NAMES)
