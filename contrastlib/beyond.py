@@ -140,8 +140,10 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
         panels.temperatures(axes, grids.ASKED)
         for change, part in mine.groupby("change", sort=False):
             gone = part["tau"][part["seeds"] == 0]
-            if len(gone):
-                absent.append(change + f" at {', '.join(f'{tau:g}' for tau in gone)}" * (len(gone) < len(part)))
+            if len(gone) == len(part):
+                absent.append(change)
+            elif len(gone):
+                absent.append(f"{change} at {', '.join(f'{tau:g}' for tau in gone)}")
             if len(part) > 1:
                 panels.curve(axes, part, change, change)
             elif len(gone) == 0:

@@ -60,7 +60,7 @@ def grid(name: str, recipe: str = "small", settings: Iterable[str] = (), seeds: 
         if recipe != "small" or settings:
             raise ValueError("the pilot is what it was: it takes no other recipe, data set or setting")
         return pilot()
-    own = {"loss", "tau", "seed"} | {key for change in CHANGES.values() for key in change if name == "beyond"}
+    own = {"loss", "tau", "seed"}.union(*CHANGES.values() if name == "beyond" else ())
     if taken := sorted(own & {setting.partition("=")[0] for setting in settings}):
         raise ValueError(
             f"the grid {name!r} sets {', '.join(taken)} itself: leave that out (--seeds chooses seeds), or train "
