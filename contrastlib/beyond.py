@@ -150,7 +150,8 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
                 level(axes, part.iloc[0], change)
         axes.set(ylabel=LABELS[measure])
         axes.set_title(panels.ours(mine), fontsize="medium")
-    return finish(figure, absent, curves.command("beyond", base, [dataset]))
+    panels.legend(figure)
+    return panels.below(figure, *not_run(absent, curves.command("beyond", base, [dataset])))
 
 
 def level(axes: mpl.axes.Axes, row: pd.Series, label: str) -> None:
@@ -173,7 +174,8 @@ def draw_effective(data: pd.DataFrame, base: Base, dataset: str) -> Figure:
     axes.set(xlabel="epoch", ylabel="effective negatives")
     axes.set_title(f"{curves.NAMES[dataset]}, {panels.ours(data)}", fontsize="medium")
     absent = [f"tau {tau:g}" for tau, part in data.groupby("tau") if not part["seeds"].any()]
-    return finish(figure, absent, curves.command("curves", base, [dataset]))
+    panels.legend(figure)
+    return panels.below(figure, *not_run(absent, curves.command("curves", base, [dataset])))
 
 
 def draw_printed(data: pd.DataFrame, base: Base) -> Figure:
@@ -191,12 +193,6 @@ def draw_printed(data: pd.DataFrame, base: Base) -> Figure:
     return panels.finish(figure, one, "curves", base, *said)
 
 
-def finish(figure: Figure, absent: list[str], command: str) -> Figure:
-    """One legend above all panels, and below them what was not run."""
-    entries = {label: h for axes in figure.axes for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    if entries:
-        figure.legend(entries.values(), entries, loc="outside upper center", ncols=4, frameon=False)
-    if absent:
-        words = f"Not run: {', '.join(dict.fromkeys(absent))} ({command})."
-        figure.supxlabel(words, x=0.01, ha="left", fontsize="small")
-    return figure
+def not_run(absent: list[str], command: str) -> list[str]:
+    """What to say of what is absent, each named once, and of the command that trains it."""
+    return [f"Not run: {', '.join(dict.fromkeys(absent))} ({command})."] if absent else []

@@ -152,7 +152,7 @@ def fig2(records: Records = None, *, base: Base = recipes.small, datasets=None) 
         if shown:
             beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False, "fontsize": "small"}
             figure.axes[2 * row + 1].legend(*shown[-1].get_legend_handles_labels(), **beside)
-    return panels.finish(figure, data, GRID[2], base, legend=False)
+    return panels.below(figure, *curves.notes(data, GRID[2], base))
 
 
 def fig3(records: Records = None, **unread) -> Figure:

@@ -143,24 +143,30 @@ def recipe(data: pd.DataFrame) -> str:
     return TITLES.get(name, f"our runs, {name}")
 
 
-def finish(figure: Figure, data: pd.DataFrame, sweep: str, base: Base, *more: str, legend: bool = True) -> Figure:
-    """Add what must be said below, and the legend above."""
-    said = [*more, *curves.notes(data, sweep, base)]
-    if said:
-        width = int(15.5 * figure.get_figwidth())
-        text = "\n".join(line for words in said for line in textwrap.wrap(words, width))
-        figure.supxlabel(text, x=0.01, ha="left", fontsize="small", linespacing=1.3)
-    entries = {}
+def finish(figure: Figure, data: pd.DataFrame, sweep: str, base: Base, *more: str) -> Figure:
+    """Add the legend above, and what must be said below."""
+    legend(figure, [NAMES[dataset] for dataset in data["dataset"].unique()])
+    return below(figure, *more, *curves.notes(data, sweep, base))
+
+
+def legend(figure: Figure, last: Iterable[str] = ()) -> None:
+    """One legend above all panels, each label once, with the labels in `last` in their order at the end."""
+    entries, last = {}, list(last)
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    first = [NAMES[dataset] for dataset in data["dataset"].unique()]
-    entries = {
-        label: entries[label] for label in sorted(entries, key=lambda at: first.index(at) if at in first else -1)
-    }
-    if entries and legend:
-        columns = min(len(entries), 5)
-        figure.legend(entries.values(), entries, loc="outside upper center", ncols=columns, frameon=False)
+    labels = [label for label in entries if label not in last] + [label for label in last if label in entries]
+    if labels:
+        handles, columns = [entries[label] for label in labels], min(len(labels), 5)
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+
+
+def below(figure: Figure, *said: str) -> Figure:
+    """Add sentences below all panels, broken to the figure's width."""
+    width = int(15.5 * figure.get_figwidth())
+    if said:
+        text = "\n".join(line for words in said for line in textwrap.wrap(words, width))
+        figure.supxlabel(text, x=0.01, ha="left", fontsize="small", linespacing=1.3)
     return figure
 
 
