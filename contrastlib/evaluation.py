@@ -30,7 +30,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | None = None) -> Metrics:
-    """What the paper measures, of an encoder trained by this recipe, in float32.
+    """What the paper measures, of an encoder trained by this recipe, in float32 (on newer GPUs with PyTorch's default
+    of convolutions rounded to TF32).
 
     On recipe.split: uniformity, tolerance and tolerance_as_printed (Eq 11) of the images as they are; of two random
     views of each, alignment, and Fig 8's means over the anchors: positive_similarity, and neighbour_similarities, to

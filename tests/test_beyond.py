@@ -57,7 +57,7 @@ def answer(records, compared):
     ],
 )
 def test_the_best_temperature(change, settings, records):
-    for other in (0.07, 1.0):
+    for other in (0.07, 1.0) if change in ("as it is", "50 epochs") else (0.07,):
         each = [
             one(records, "probe", s, tau=0.2, **settings) - one(records, "probe", s, tau=other, **settings)
             for s in SEEDS
@@ -68,6 +68,26 @@ def test_the_best_temperature(change, settings, records):
             assert row.mean == pytest.approx(100 * sum(each) / 3)
             assert row.seeds == 3
             assert row.low < row.mean < row.high
+
+
+def test_differences_of_differences(records):
+    def mean(measure, a, b, **settings):
+        at = [one(records, measure, s, tau=a, **settings) - one(records, measure, s, tau=b, **settings) for s in SEEDS]
+        return 100 * sum(at) / 3
+
+    few, short, plain = {"negatives": 512}, {"epochs": 50}, {}
+    expected = {
+        "512 negatives less as it is: knn at 0.2 less at 0.07, %": mean("knn", 0.2, 0.07, **few)
+        - mean("knn", 0.2, 0.07, **plain),
+        "as it is less 50 epochs: probe at 0.2 less at 1, %": mean("probe", 0.2, 1.0)
+        - mean("probe", 0.2, 1.0, **short),
+        "as it is: knn less probe, at 0.2 less at 0.07, %": mean("knn", 0.2, 0.07) - mean("probe", 0.2, 0.07),
+        "512 negatives less as it is: knn at 1, %": 100
+        * sum(one(records, "knn", s, tau=1.0, **few) - one(records, "knn", s, tau=1.0) for s in SEEDS)
+        / 3,
+    }
+    for compared, value in expected.items():
+        assert answer(records, compared)["mean"] == pytest.approx(value)
 
 
 def test_the_swing(records):
