@@ -150,7 +150,7 @@ def _says(cell: dict) -> str:
 
 
 def _labels(cells: list[dict]) -> str:
-    """Names beside the marks, each where it covers no mark and no other; without one where there is no room."""
+    """Names beside the marks, each where it covers no mark and no other and is nearest to its own, if there is room."""
     taken, texts = [(cell["x"], cell["y"], 6, 6) for cell in cells], ""
     for cell in cells:
         text = cell["name"].removeprefix("ordinary, τ = ").replace(", τ =", "")
@@ -158,7 +158,8 @@ def _labels(cells: list[dict]) -> str:
         for dx, dy in ((1, -1), (1, 1), (-1, 1), (-1, -1)):
             x, y = cell["x"] + dx * (9 + half), cell["y"] + dy * 9
             free = all(abs(x - a) > half + wide or abs(y - b) > 7 + high for a, b, wide, high in taken)
-            if free and half < x < WIDTH - half and 0 < y < HEIGHT - 8:
+            nearest = min(cells, key=lambda other: math.hypot(other["x"] - x, other["y"] - y))
+            if free and nearest is cell and half < x < WIDTH - half and 0 < y < HEIGHT - 8:
                 taken.append((x, y, half, 7))
                 texts += f'<text x="{x:.1f}" y="{y:.1f}">{text}</text>'
                 break

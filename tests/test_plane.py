@@ -1,6 +1,7 @@
 """The plane of runs: its numbers against the runs', in Python and in a browser, with and without scripts."""
 
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -174,6 +175,22 @@ def test_labels_cover_no_mark_and_no_other(html):
             assert 0 < y < 250 - high
             for a, b, w, h in boxes[k + 1 :]:
                 assert abs(x - a) > wide + w or abs(y - b) > high + h
+
+
+def test_a_label_is_nearest_to_its_own_mark():
+    """In a crowd, where the room beside a mark is often beside another."""
+    crowd = [("contrastive", tau, 0.05 + 0.02 * k, 3.9 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
+    crowd += [("hard", tau, 0.06 + 0.02 * k, 3.92 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
+    html = plane([placed(*corner) for corner in crowd]).html
+    drawn = parts(html)[0]
+    marks = [tuple(map(float, re.findall(r"[-\d.]+", mark["transform"]))) for mark in tags(drawn, "path", "mark")]
+    names = [radio["aria-label"] for radio in tags(html, "input", "radio")]
+    assert len(marks) == len(names) == len(crowd)
+    texts = re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :])
+    assert len(texts) >= 4
+    for x, y, text in texts:
+        nearest = min(range(len(marks)), key=lambda i: math.dist(marks[i], (float(x), float(y))))
+        assert text == names[nearest].removeprefix("ordinary, τ = ").replace(", τ =", "")
 
 
 def test_the_outcomes_that_come_with_the_library(records):
