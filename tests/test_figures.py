@@ -304,6 +304,24 @@ def test_another_data_set_joins_the_paper_s_when_it_has_runs(records):
     assert "No run: Fashion-MNIST ordinary 0.02, 0.05" in words(figures.fig4(more))
 
 
+@pytest.mark.parametrize("number", [4, 9])
+def test_one_legend_names_each_curve_once_by_its_first_mark(number, records):
+    figure = DRAW[number](records)
+    (legend,) = figure.legends
+    named = {text.get_text(): mark for text, mark in zip(legend.get_texts(), legend.legend_handles, strict=True)}
+    assert len(named) == len(legend.get_texts())
+    first = {}
+    for axes in figure.axes:
+        for mark, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            first.setdefault(label, mark)
+    assert named.keys() == first.keys()
+    for (
+        label,
+        mark,
+    ) in named.items():  # the runs' filled mark, not the hollow one of the paper
+        assert mark.get_markerfacecolor() == first[label].get_markerfacecolor()
+
+
 def test_diverged_runs_are_named_and_not_averaged(records):
     lost = made_up("hard", 0.02, 1, status="diverged")
     mixed = [lost if record["id"] == lost["id"] else record for record in records]
