@@ -29,10 +29,10 @@ AS_IS = "as it is"
 BOTH = ("cifar10", "cifar100")  # the data sets whose tolerances are set side by side
 TAUS = (0.07, 0.3, 1.0)  # of which the effective negatives are shown, among those of Table 1
 LABELS = {"probe": "linear probe accuracy (%)", "knn": "nearest-neighbour accuracy (%)"}
-FIGURES = {  # the changes that a figure compares, and by which measures
-    "keys": ((AS_IS, "512 negatives", "queue", "in-batch"), ("probe", "knn")),
-    "schedule": ((AS_IS, "swinging"), ("probe", "knn")),
-    "length": ((AS_IS, "50 epochs"), ("probe", "knn")),
+FIGURES = {  # the changes that a figure compares, by both measures
+    "keys": (AS_IS, "512 negatives", "queue", "in-batch"),
+    "schedule": (AS_IS, "swinging"),
+    "length": (AS_IS, "50 epochs"),
 }
 NAMES = (*FIGURES, "effective", "printed")
 
@@ -58,9 +58,8 @@ def numbers(name: str, records: list[dict], base: Base = recipes.small, dataset:
         return effective(records, base, dataset)
     if name == "printed":
         return printed(records, base)
-    changes, measures = FIGURES[name]
     rows = []
-    for measure, change in [(measure, change) for measure in measures for change in changes]:
+    for measure, change in [(measure, change) for measure in LABELS for change in FIGURES[name]]:
         for recipe in changed(base, dataset, change):
             row = {"scale": curves.scale(base), "dataset": dataset, "measure": measure, "change": change}
             rows.append(row | {"tau": recipe.tau} | summary(values(records, recipe, measure)))
@@ -103,7 +102,7 @@ def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cif
     def gain(change, other, measure):
         return at(change, 0.2, measure) - at(change, other, measure)
 
-    for change, measure in [(change, measure) for change in FIGURES["keys"][0][1:] for measure in LABELS]:
+    for change, measure in [(change, measure) for change in FIGURES["keys"][1:] for measure in LABELS]:
         add("a", f"{change}: {measure} at 0.2 less at 0.07, %", gain(change, 0.07, measure))
         more = gain(change, 0.07, measure) - gain(AS_IS, 0.07, measure)
         add("a", f"{change} less as it is: {measure} at 0.2 less at 0.07, %", more)
@@ -143,8 +142,7 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
     if name == "printed":
         return draw_printed(data, base)
     figure, absent = Figure(figsize=(7.2, 3.6), layout="constrained"), []
-    measures = data["measure"].unique()
-    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False).flat, measures, strict=True):
+    for axes, measure in zip(figure.subplots(1, len(LABELS)), LABELS, strict=True):
         mine = data[data["measure"] == measure]
         panels.temperatures(axes, grids.ASKED)
         for change, part in mine.groupby("change", sort=False):
@@ -159,8 +157,7 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
                 level(axes, part.iloc[0], change)
         axes.set(ylabel=LABELS[measure])
         axes.set_title(panels.ours(mine), fontsize="medium")
-    panels.legend(figure)
-    return panels.below(figure, *not_run(absent, curves.command("beyond", base, [dataset])))
+    return finish(figure, absent, curves.command("beyond", base, [dataset]))
 
 
 def level(axes: mpl.axes.Axes, row: pd.Series, label: str) -> None:
@@ -183,8 +180,7 @@ def draw_effective(data: pd.DataFrame, base: Base, dataset: str) -> Figure:
     axes.set(xlabel="epoch", ylabel="effective negatives")
     axes.set_title(f"{curves.NAMES[dataset]}, {panels.ours(data)}", fontsize="medium")
     absent = [f"tau {tau:g}" for tau, part in data.groupby("tau") if not part["seeds"].any()]
-    panels.legend(figure)
-    return panels.below(figure, *not_run(absent, curves.command("curves", base, [dataset])))
+    return finish(figure, absent, curves.command("curves", base, [dataset]))
 
 
 def draw_printed(data: pd.DataFrame, base: Base) -> Figure:
@@ -203,6 +199,8 @@ def draw_printed(data: pd.DataFrame, base: Base) -> Figure:
     return panels.finish(figure, one, "curves", base, *said)
 
 
-def not_run(absent: list[str], command: str) -> list[str]:
-    """What to say of what is absent, each named once, and of the command that trains it."""
-    return [f"Not run: {', '.join(dict.fromkeys(absent))} ({command})."] if absent else []
+def finish(figure: Figure, absent: list[str], command: str) -> Figure:
+    """Add the legend above, and below what was not run, each named once, with the command that trains it."""
+    panels.legend(figure)
+    words = [f"Not run: {', '.join(dict.fromkeys(absent))} ({command})."] if absent else []
+    return panels.below(figure, *words)
