@@ -1,0 +1,57 @@
+"""The code of today begins training as that of the stored runs did: their first epoch, once more, on the real images.
+
+On the processor and with the packages of a run, the epoch is the same but for the digits that a record leaves out.
+Elsewhere sums are rounded otherwise, and this epoch, in which all images draw together and part again, amplifies that
+within a few steps, most in the similarities: there only the loss is compared, and only its first digits.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from contrastlib import build, grids, recipes, results, train
+
+DATA = os.environ.get("CONTRASTLIB_DATA")
+BEGUN = [
+    grids.cell(recipes.small("cifar10"), "contrastive", 0.07),
+    grids.cell(recipes.small("cifar10"), "hard", 1.0),
+    grids.changed(recipes.small("cifar10"), "512 negatives")[0],
+    grids.cell(recipes.small("cifar100"), "hard_simple", None),
+]
+
+
+class Begun(Exception):
+    """One epoch is done."""
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def stop(*state):
+    raise Begun
+
+
+if DATA and all(Path(DATA, recipe.dataset, "train").is_dir() for recipe in BEGUN):
+
+    @pytest.mark.parametrize("recipe", BEGUN)
+    def test_the_first_epoch_is_that_of_the_run(recipe, monkeypatch, tmp_path, one_thread):
+        monkeypatch.setattr(train, "save", stop)
+        with pytest.raises(Begun):
+            train.pretrain(recipe, folder=tmp_path, device="cpu", progress=False)
+        [row] = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+        there = results.read(recipe)
+        here = results.record(recipe, "finished", {}, [], 0.0, "cpu", build.pick_precision(recipe, torch.device("cpu")))
+        began = {name: column[0] for name, column in there["history"].items()}
+        alike = all(here[what] == there[what] for what in ("hardware", "packages"))
+        assert row["loss"] == pytest.approx(began["loss"], rel=1e-3 if alike else 0.05)
+        if alike:
+            for name in ("effective_negatives", "positive_similarity", "hardest_similarity", "lr"):
+                assert row[name] == pytest.approx(began[name], rel=1e-3)
