@@ -86,14 +86,16 @@ def printed(records: list[dict], base: Base) -> pd.DataFrame:
 
 
 def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cifar10") -> pd.DataFrame:
-    """What was found on each question: effects with their 95 % intervals over seeds, NaN where nothing was run."""
+    """What was found on each question: effects with their 95 % intervals over seeds, NaN where nothing was run.
+
+    measure: "probe", "knn", both in points, "knn less probe", "printed / tabled" tolerance, or "effective negatives".
+    """
     rows = []
 
-    def add(question, compared, effects):
+    def add(question, compared, measure, effects):
         found = summary(effects.dropna())
-        rows.append(
-            {"question": question, "compared": compared} | {k: found[k] for k in ("mean", "low", "high", "seeds")}
-        )
+        row = {"question": question, "compared": compared, "measure": measure}
+        rows.append(row | {name: found[name] for name in ("mean", "low", "high", "seeds")})
 
     def at(change, tau, measure):
         recipe = next(recipe for recipe in changed(base, dataset, change) if tau in (None, recipe.tau))
@@ -103,34 +105,34 @@ def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cif
         return at(change, 0.2, measure) - at(change, other, measure)
 
     for change, measure in [(change, measure) for change in FIGURES["keys"][1:] for measure in LABELS]:
-        add("a", f"{change}: {measure} at 0.2 less at 0.07, %", gain(change, 0.07, measure))
+        add("a", f"{change}: 0.2 less 0.07", measure, gain(change, 0.07, measure))
         more = gain(change, 0.07, measure) - gain(AS_IS, 0.07, measure)
-        add("a", f"{change} less as it is: {measure} at 0.2 less at 0.07, %", more)
+        add("a", f"{change} less as it is: 0.2 less 0.07", measure, more)
         for tau in grids.ASKED:
             apart = at(change, tau, measure) - at(AS_IS, tau, measure)
-            add("a", f"{change} less as it is: {measure} at {tau:g}, %", apart)
+            add("a", f"{change} less as it is: {tau:g}", measure, apart)
     for other in (0.07, 1.0):
         for measure in LABELS:
             short, long = gain("50 epochs", other, measure), gain(AS_IS, other, measure)
-            add("e", f"50 epochs: {measure} at 0.2 less at {other:g}, %", short)
-            add("e", f"as it is: {measure} at 0.2 less at {other:g}, %", long)
-            add("e", f"as it is less 50 epochs: {measure} at 0.2 less at {other:g}, %", long - short)
+            add("e", f"50 epochs: 0.2 less {other:g}", measure, short)
+            add("e", f"as it is: 0.2 less {other:g}", measure, long)
+            add("e", f"as it is less 50 epochs: 0.2 less {other:g}", measure, long - short)
         more = gain(AS_IS, other, "knn") - gain(AS_IS, other, "probe")
-        add("e", f"as it is: knn less probe, at 0.2 less at {other:g}, %", more)
+        add("e", f"as it is: 0.2 less {other:g}", "knn less probe", more)
     for tau in grids.TAUS:
         recipe = grids.cell(base(dataset), "contrastive", tau)
         ratio = values(records, recipe, "tolerance_as_printed") / values(records, recipe, "tolerance")
         if len(ratio):
-            add("b", f"tolerance as printed / as tabled, tau {tau:g}", ratio)
+            add("b", f"tau {tau:g}", "printed / tabled", ratio)
     for tau in TAUS:
         recipe = grids.cell(base(dataset), "contrastive", tau)
         for when, read in (("at most", max), ("at the end", lambda column: column[-1])):
             count = values(records, recipe, lambda record, read=read: read(record["history"]["effective_negatives"]))
-            add("c", f"effective negatives {when}, tau {tau:g}", count)
+            add("c", f"tau {tau:g}, {when}", "effective negatives", count)
     for measure in LABELS:
         for tau in grids.ASKED:
-            compared = f"swinging less constant {tau:g}: {measure}, %"
-            add("d", compared, at("swinging", None, measure) - at(AS_IS, tau, measure))
+            apart = at("swinging", None, measure) - at(AS_IS, tau, measure)
+            add("d", f"swinging less constant {tau:g}", measure, apart)
     return pd.DataFrame(rows).sort_values("question", kind="stable", ignore_index=True)
 
 
@@ -141,8 +143,8 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
         return draw_effective(data, base, dataset)
     if name == "printed":
         return draw_printed(data, base)
-    figure, absent = Figure(figsize=(7.2, 3.6), layout="constrained"), []
-    for axes, measure in zip(figure.subplots(1, len(LABELS)), LABELS, strict=True):
+    figure, absent = Figure(figsize=(5.6, 5.4), layout="constrained"), []
+    for axes, measure in zip(figure.subplots(len(LABELS), 1), LABELS, strict=True):
         mine = data[data["measure"] == measure]
         panels.temperatures(axes, grids.ASKED)
         for change, part in mine.groupby("change", sort=False):
@@ -156,7 +158,8 @@ def draw(name: str, records: list[dict], base: Base = recipes.small, dataset: st
             elif len(gone) == 0:
                 level(axes, part.iloc[0], change)
         axes.set(ylabel=LABELS[measure])
-        axes.set_title(panels.ours(mine), fontsize="medium")
+        axes.label_outer()
+    figure.axes[0].set_title(panels.ours(data).replace("\n", " "), fontsize="medium")
     return finish(figure, absent, curves.command("beyond", base, [dataset]))
 
 
