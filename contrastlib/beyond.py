@@ -28,7 +28,7 @@ __all__ = ["NAMES", "answers", "draw", "numbers"]
 AS_IS = "as it is"
 BOTH = ("cifar10", "cifar100")  # the data sets whose tolerances are set side by side
 TAUS = (0.07, 0.3, 1.0)  # of which the effective negatives are shown, among those of Table 1
-LABELS = {"probe": "linear probe accuracy (%)", "knn": "nearest-neighbour accuracy (%)"}
+LABELS = {"probe": "linear probe\naccuracy (%)", "knn": "nearest-neighbour\naccuracy (%)"}
 FIGURES = {  # the changes that a figure compares, by both measures
     "keys": (AS_IS, "512 negatives", "queue", "in-batch"),
     "schedule": (AS_IS, "swinging"),

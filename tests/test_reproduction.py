@@ -216,6 +216,19 @@ def test_fewer_negatives_cost_the_small_temperature_by_neighbours():
     assert side("512 negatives: 0.2 less 0.07", "knn") == -1
 
 
+def test_a_queue_costs_the_large_temperature():
+    for tau in grids.ASKED:
+        for measure in ("probe", "knn"):
+            assert side(f"queue less as it is: {tau:g}", measure) == (-1 if tau == 1 else 0)
+    for measure in ("probe", "knn"):
+        for change in (beyond.AS_IS, "512 negatives", "queue"):
+            means = {
+                r.tau: beyond.values(RECORDS, r, measure).mean()
+                for r in beyond.changed(recipes.small, "cifar10", change)
+            }
+            assert max(means, key=means.get) == 0.07
+
+
 def test_pairing_within_a_seed_does_not_help():
     p = 100 * probe("cifar10", grids.TAUS)
     within = pd.Series([(p[a] - p[b]).var() for a, b in combinations(grids.TAUS, 2)]).mean() ** 0.5
