@@ -106,8 +106,9 @@ def answers(records: list[dict], base: Base = recipes.small, dataset: str = "cif
 
     for change, measure in [(change, measure) for change in FIGURES["keys"][1:] for measure in LABELS]:
         add("a", f"{change}: 0.2 less 0.07", measure, gain(change, 0.07, measure))
-        more = gain(change, 0.07, measure) - gain(AS_IS, 0.07, measure)
-        add("a", f"{change} less as it is: 0.2 less 0.07", measure, more)
+        for other in (0.07, 1.0):
+            more = gain(change, other, measure) - gain(AS_IS, other, measure)
+            add("a", f"{change} less as it is: 0.2 less {other:g}", measure, more)
         for tau in grids.ASKED:
             apart = at(change, tau, measure) - at(AS_IS, tau, measure)
             add("a", f"{change} less as it is: {tau:g}", measure, apart)

@@ -146,7 +146,9 @@ def test_how_many_negatives_training_looks_at():
     e = beyond.numbers("effective", RECORDS).pivot(index="epoch", columns="tau", values="mean")
     assert e[1.0].min() > 0.8 * 7499
     assert e[0.07].iloc[0] < e[0.07].max()
-    assert e[0.07].idxmax() < e[0.07].idxmin()
+    assert e[0.07].idxmax() == 4 < e[0.07].idxmin()
+    assert e.index[e[0.07] > e[0.3]].tolist() == [3, 4, 5, 6, 7]
+    assert e[1.0].idxmax() == 1
     assert e[0.07].min() < e[0.07].iloc[-1] < 0.2 * e[0.07].max()
     assert 0.7 * e[0.3].iloc[0] < e[0.3].min() < e[0.3].iloc[0] < e[0.3].iloc[-1]
 
@@ -156,6 +158,8 @@ def test_the_trained_nets_keep_the_order_of_effective_negatives():
     share = runs.over("contrastive", grids.TAUS, lambda r: r["history"]["effective_negatives"][-1] / 7499)
     assert (share.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
     assert (share.mean() - 0.1).abs().idxmin() == 0.1
+    early = runs.over("contrastive", (0.02, 0.05, 0.07, 0.1, 0.2), lambda r: r["history"]["effective_negatives"][3])
+    assert (early.mean().diff().iloc[1:] < 0).all()
 
 
 @pytest.mark.parametrize("who", ["paper", "ours"])
@@ -220,7 +224,17 @@ def test_a_queue_costs_the_large_temperature():
     for tau in grids.ASKED:
         for measure in ("probe", "knn"):
             assert side(f"queue less as it is: {tau:g}", measure) == (-1 if tau == 1 else 0)
+    assert (
+        ASKED.loc[("queue less as it is: 0.07", "probe"), "low"]
+        < ASKED.loc[("queue less as it is: 1", "probe"), "mean"]
+    )
     for measure in ("probe", "knn"):
+        assert side("queue less as it is: 0.2 less 1", measure) == 1
+        few, queue = (
+            beyond.values(RECORDS, beyond.changed(recipes.small, "cifar10", change)[-1], measure)
+            for change in ("512 negatives", "queue")
+        )
+        assert interval(few - queue)[1] > 0
         for change in (beyond.AS_IS, "512 negatives", "queue"):
             means = {
                 r.tau: beyond.values(RECORDS, r, measure).mean()
