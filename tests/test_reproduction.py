@@ -260,27 +260,36 @@ def test_fewer_negatives_cost_the_small_temperature_by_neighbours():
     assert side("512 negatives: 0.2 less 0.07", "knn") == -1
 
 
-def test_a_queue_costs_the_large_temperature():
+def by_keys(measure):
+    """For each kind of keys, a frame of a row for each seed and a column for each temperature."""
+    return {
+        change: pd.DataFrame(
+            {r.tau: beyond.values(RECORDS, r, measure) for r in beyond.changed(recipes.small, "cifar10", change)}
+        )
+        for change in beyond.FIGURES["keys"]
+    }
+
+
+@pytest.mark.parametrize("measure", ["probe", "knn"])
+def test_what_the_kind_of_keys_does(measure):
     for tau in grids.ASKED:
-        for measure in ("probe", "knn"):
-            assert side(f"queue less as it is: {tau:g}", measure) == (-1 if tau == 1 else 0)
+        assert side(f"queue less as it is: {tau:g}", measure) == (-1 if tau == 1 else 0)
+    assert side("in-batch less as it is: 1", measure) == side("in-batch less as it is: 0.07", measure) == 1
+    bank, few, queue, batch = by_keys(measure).values()
+    assert interval(few[1.0] - queue[1.0])[1] > 0
+    for kind in (bank, few, queue):
+        assert len(kind.dropna()) == 3
+        assert kind.mean().idxmax() == 0.07
+    assert interval(batch[0.07] - batch[1.0])[1] > 0
+    keys, temperature = (batch[1.0] - queue[1.0]).mean(), (bank[0.07] - bank[1.0]).mean()
+    assert (keys > temperature) == (measure == "probe")
+
+
+def test_a_queue_at_the_small_temperature_is_less_sure():
     assert (
         ASKED.loc[("queue less as it is: 0.07", "probe"), "low"]
         < ASKED.loc[("queue less as it is: 1", "probe"), "mean"]
     )
-    for measure in ("probe", "knn"):
-        assert side("queue less as it is: 0.2 less 1", measure) == 1
-        few, queue = (
-            beyond.values(RECORDS, beyond.changed(recipes.small, "cifar10", change)[-1], measure)
-            for change in ("512 negatives", "queue")
-        )
-        assert interval(few - queue)[1] > 0
-        for change in (beyond.AS_IS, "512 negatives", "queue"):
-            means = {
-                r.tau: beyond.values(RECORDS, r, measure).mean()
-                for r in beyond.changed(recipes.small, "cifar10", change)
-            }
-            assert max(means, key=means.get) == 0.07
 
 
 def test_pairing_within_a_seed_does_not_help():
