@@ -274,13 +274,17 @@ def by_keys(measure):
 def test_what_the_kind_of_keys_does(measure):
     for tau in grids.ASKED:
         assert side(f"queue less as it is: {tau:g}", measure) == (-1 if tau == 1 else 0)
-    assert side("in-batch less as it is: 1", measure) == side("in-batch less as it is: 0.07", measure) == 1
+        assert side(f"in-batch less as it is: {tau:g}", measure) == 1
     bank, few, queue, batch = by_keys(measure).values()
     assert interval(few[1.0] - queue[1.0])[1] > 0
     for kind in (bank, few, queue):
         assert len(kind.dropna()) == 3
         assert kind.mean().idxmax() == 0.07
-    assert interval(batch[0.07] - batch[1.0])[1] > 0
+    assert len(batch.dropna()) == 3
+    assert (batch.idxmax(axis=1) == (0.2 if measure == "probe" else 0.07)).all()
+    assert side("in-batch: 0.2 less 0.07", measure) == 0
+    for kind in (few, queue):
+        assert (batch.mean() > kind.mean() + 3).all()
     keys, temperature = (batch[1.0] - queue[1.0]).mean(), (bank[0.07] - bank[1.0]).mean()
     assert (keys > temperature) == (measure == "probe")
 
