@@ -1,8 +1,12 @@
-"""In CI nothing may be skipped: there a skipped test is a failed one, and says why it would have been skipped."""
+"""In CI nothing may be skipped: there a skipped test is a failed one, and says why it would have been skipped.
+
+And what several files use.
+"""
 
 import os
 
 import pytest
+import torch
 
 
 def _fail_if_skipped(report):
@@ -21,3 +25,12 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     return _fail_if_skipped((yield))
+
+
+@pytest.fixture
+def one_thread():
+    """So that sums are rounded the same way each time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -42,14 +42,7 @@ TOLERANCE = {name: 1e-2 if "hard" in name else 1e-4 for name in RECIPES}
 RESUMED = ("contrastive bank", "contrastive queue", "sampled")
 SETTINGS = ["limit=96", "batch=32", "width=4", "d=16", "epochs=12", "g=queue", "views=2", "queue_size=64"]
 MIDDLE = 1  # the epoch from which runs are taken up by another number of processes
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def torchrun(*arguments):

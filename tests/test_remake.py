@@ -38,14 +38,6 @@ def rounding():
         return encoder(images).double().sum().item()
 
 
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def stop(*state):
     raise Begun
 

@@ -16,13 +16,7 @@ from test_train import KEYS, NAMES, TINY, bits, train_tiny
 from contrastlib import build, results
 from contrastlib.recipes import to_dict
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def checkpoint(folder):

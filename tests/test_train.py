@@ -16,14 +16,7 @@ TINY = replace(live(), limit=96, batch=32, epochs=2, width=4, d=16, alpha=0.3, q
 LOSSES = ("contrastive", "simple", "hard", "hard_simple", "triplet_limit", "simple_limit")
 KEYS = ({"g": "bank"}, {"g": "bank", "views": 2}, {"g": "batch", "views": 2}, {"g": "queue", "views": 2})
 NAMES = ("bank", "bank two views", "batch", "queue")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train_tiny(recipe=TINY, folder=None, **options):
