@@ -117,6 +117,8 @@ def test_what_neighbours_say(dataset, eq6):
         low, high = interval(knn[0.1] - knn[tau])[1:]
         assert high > 0
         assert (low > 0) == (dataset == "fashion-mnist")
+    low, high = interval(runs("hard", 1.0, "knn") - runs("hard", 0.3, "knn"))[1:]
+    assert (high < 0) == (dataset == "fashion-mnist")
     low, high = interval(runs("triplet_limit", 0.07, "knn") - runs("none", None, "knn"))[1:]
     assert int(low > 0) - int(high < 0) == eq6
 
