@@ -1,7 +1,9 @@
 """What `reproduction` and `beyond` say in words, held against the runs: where newer runs disagree, rewrite the text."""
 
 from itertools import combinations
+from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -319,6 +321,21 @@ def test_a_queue_at_the_small_temperature_is_less_sure():
         ASKED.loc[("queue less as it is: 0.07", "probe"), "low"]
         < ASKED.loc[("queue less as it is: 1", "probe"), "mean"]
     )
+
+
+def test_the_differences_in_the_chapters_tables():
+    """The chapter's own code, run on the stored outcomes, has the signs of what it names."""
+    chapter = nbformat.read(Path(__file__).parent.parent / "book/reproduction.ipynb", as_version=4)
+    code = [cell.source for cell in chapter.cells if "PAIRS" in cell.source]
+    names = {"pd": pd, "curves": curves, "interval": interval}
+    exec("\n".join(code).rpartition("pd.DataFrame")[0], names)
+    found = names["points"](Runs(RECORDS, recipes.small("cifar100")), "probe")
+    ahead = 100 * (probe("cifar100", [1.0], "hard") - probe("cifar100", [1.0]))[1.0]
+    assert found["at 1, hard less ordinary"] == "{:+.1f} ({:+.1f}, {:+.1f})".format(*interval(ahead))
+    words = {"contrastive": "ordinary", "hard": "hard"}
+    for name, (loss, tau, other, other_tau) in names["PAIRS"].items():
+        if loss == other:
+            assert name == f"{words[loss]}, {tau:g} less {other_tau:g}"
 
 
 def test_pairing_within_a_seed_does_not_help():
