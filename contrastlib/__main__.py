@@ -31,7 +31,11 @@ def parser() -> argparse.ArgumentParser:
         "goes on from its last epoch; one that is there is not repeated. On N GPUs: torchrun --nproc-per-node N -m "
         "contrastlib train ...; the recipe's batch is the whole batch, which they share.",
     )
-    one.add_argument("recipe", choices=("live", "small", "paper"), help="live: digits, seconds; paper: needs a GPU")
+    one.add_argument(
+        "recipe",
+        choices=("live", "small", "desk", "paper"),
+        help="live: digits, a minute; small: minutes; desk: hours; paper: needs a GPU",
+    )
     one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as tau=0.1; may be repeated")
     one.add_argument("--out", default="runs", metavar="DIR", help="where outcomes and checkpoints go (default: runs)")
     one.add_argument("--device", **device)
@@ -49,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "gpus_per_node=1 slurm_partition=gpu slurm_array_parallelism=8",
     )
     many.add_argument("grid", metavar="GRID", help="table1, curves, all ... (an unknown name lists them)")
-    many.add_argument("--recipe", choices=("live", "small", "paper"), default="small", help="(default: small)")
+    many.add_argument("--recipe", choices=("live", "small", "desk", "paper"), default="small", help="(default: small)")
     many.add_argument("--dataset", nargs="+", metavar="NAME", help="one or more (default: the recipe's)")
     many.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="for every run, such as epochs=60"

@@ -28,10 +28,11 @@ def save(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict, his
     results.replace_file(Path(folder) / "checkpoint.pt", content.getvalue())
 
 
-def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) -> list[dict]:
-    """Give each part its state in the folder's checkpoint.pt, if there is one; return the history up to there.
+def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) -> tuple[list[dict], str]:
+    """Give each part its state in the folder's checkpoint.pt, if there is one.
 
-    Of several processes each reads, and the first cuts the log off where the checkpoint ends.
+    Return the history up to there, and the place, such as "cpu in float32": a run goes on in the precision in which it
+    began, unless the recipe names one, so that it may move between processors that would choose differently. Of several processes each reads, and the first cuts the log off where the checkpoint ends.
     """
     file = Path(folder) / "checkpoint.pt"
     history = []
@@ -42,7 +43,8 @@ def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) 
             other = {key: saved["recipe"].get(key) for key in to_dict(recipe)}
             other = {key: value for key, value in other.items() if value != to_dict(recipe)[key]}
             raise ValueError(f"{file} is of another recipe, one with {other}: {advice}")
-        if saved["place"] != place:
+        same_device = saved["place"].split()[0] == place.split()[0]
+        if saved["place"] != place and (recipe.precision is not None or not same_device):
             raise ValueError(f"{file} was trained on {saved['place']}, and this would be {place}: {advice}")
         for name, part in parts.items():
             try:
@@ -50,12 +52,13 @@ def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) 
             except Exception as error:  # each part has its own kind
                 raise ValueError(f"the {name} in {file} does not fit ({first_line(error)}): {advice}") from error
         history = saved["history"]
+        place = saved["place"]
     if distributed.rank() == 0:
         file.parent.mkdir(parents=True, exist_ok=True)
         # What the log says of epochs after the checkpoint will be said again.
         lines = "".join(json.dumps(row) + "\n" for row in history)
         results.replace_file(file.with_name("log.jsonl"), lines.encode())
-    return history
+    return history, place
 
 
 def load_checkpoint(file: Path, names: set[str]) -> dict:

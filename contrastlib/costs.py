@@ -39,6 +39,8 @@ def flops(recipe: Recipe, epochs: int = 0) -> float:
     """
     _, channels, side = SIZES[recipe.dataset] if images(recipe) else None
     passes = 4 if recipe.g == "queue" else 3 * recipe.views
+    if recipe.loss == "batch_norm":
+        passes = 1
     trained = 0 if recipe.loss == "none" else images(recipe) * max(0, recipe.epochs - epochs)
     return trained * passes * forward(shape(recipe), channels, recipe.augmentation.size or side)
 

@@ -30,10 +30,15 @@ NAMES = {
     "fashion-mnist": "Fashion-MNIST",
     "digits": "Digits",
 }
-LOSSES = {"contrastive": "ordinary", "none": "untrained", "hard_simple": "hard simple"}  # the others as they are
+LOSSES = {
+    "contrastive": "ordinary",
+    "none": "untrained",
+    "hard_simple": "hard simple",
+    "batch_norm": "untrained, batch norm",
+}  # the others as they are
 UNITS = {"probe": "accuracy, %", "uniformity": "nats", "tolerance": "mean cosine"}
 DECIMALS = {"probe": 1, "uniformity": 2, "tolerance": 3}
-SCALES = {"small": recipes.small, "paper-scale": recipes.paper}
+SCALES = {"small": recipes.small, "desk": recipes.desk, "paper-scale": recipes.paper}
 RANKS = ("pos", *(f"n{rank}" for rank in range(1, 11)))
 WHOLE = dict.fromkeys(("seed", "x", "y", "label"), "Int64")  # numbers that may be absent
 OURS = ("mean", "low", "high", "seeds", "diverged", "values", "runs")

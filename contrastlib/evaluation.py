@@ -1,4 +1,4 @@
-"""How good an encoder is, by a recipe's measures, and two others to hold beside it: untrained and supervised."""
+"""How good an encoder is, by a recipe's measures, and its baselines: untrained, batch_norm_only and supervised."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,9 @@ Metrics = dict[str, float | int | list]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | None = None) -> Metrics:
+def evaluate(
+    encoder: Encoder, recipe: Recipe, *, device: str | torch.device | None = None, bank: Tensor | None = None
+) -> Metrics:
     """What the paper measures, of an encoder trained by this recipe, in float32 (on newer GPUs with PyTorch's default
     of convolutions rounded to TF32).
 
@@ -37,7 +39,12 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
     views of each, alignment, and Fig 8's means over the anchors: positive_similarity, and neighbour_similarities, to
     the ten nearest of the other images' second views; profile_quantiles has the 5, 25, 50, 75 and 95 % quantiles over
     the anchors of these eleven. Then accuracies on the test split, in [0, 1], from the training
-    images: knn on embeddings, with k neighbours, and probe, a linear one on the backbone's features.
+    images: knn on embeddings, with k neighbours, and probe, a linear one on the backbone's features; where the recipe's
+    is the paper's, also probe_lbfgs, the other protocol, by which runs of all recipes can be compared.
+
+    bank: the memory bank [N, d] that the encoder was trained against, if there is one. Then also Fig 8's means and
+    quantiles over the training images, of one random view of each and the rows of the bank, its own being the positive:
+    bank_positive_similarity, bank_neighbour_similarities, bank_profile_quantiles. They are what the loss itself sees.
     """
     where = pick_device(device)
     encoder = encoder.to(where).eval()
@@ -48,22 +55,39 @@ def evaluate(encoder: Encoder, recipe: Recipe, *, device: str | torch.device | N
     chance = generator(recipe, VIEWS, where)
     # Draws of crops that training never makes.
     z1, z2 = (embed(encoder, measured, lambda x: view(x, chance), recipe.epochs + i)[1] for i in (1, 2))
-    rows = torch.arange(len(z), device=where)
-    positive, nearest = metrics.neighbour_profile(z1, z2, rows, k=min(10, len(z) - 1))
-    profile = torch.cat([positive[:, None], nearest], dim=1)
+    against_views = profile(z1, z2)
+    against_bank = {}
+    if bank is not None:
+        seen = embed(encoder, train, lambda x: view(x, chance), recipe.epochs + 3)[1]
+        against_bank = {f"bank_{name}": value for name, value in profile(seen, bank.to(where)).items()}
     k = max(1, min(recipe.neighbours, len(train) // (2 * len(train.classes))))
     truth = train.labels, test.labels
+    other_probe = {}
+    if recipe.probe == "paper":
+        other_probe["probe_lbfgs"] = metrics.linear_probe(train_x, truth[0], test_x, truth[1], protocol="lbfgs")
     return {
         "uniformity": metrics.uniformity(z),
         "tolerance": metrics.tolerance(z, measured.labels),
         "tolerance_as_printed": metrics.tolerance(z, measured.labels, per_class_pair=False),
         "alignment": metrics.alignment(z1, z2),
-        "positive_similarity": positive.mean().item(),
-        "neighbour_similarities": nearest.mean(dim=0).tolist(),
-        "profile_quantiles": profile.quantile(profile.new_tensor(QUANTILES), dim=0).T.tolist(),
+        **against_views,
         "knn": metrics.knn_accuracy(train_z, truth[0], test_z, truth[1], k=k),
         "k": k,
         "probe": metrics.linear_probe(train_x, truth[0], test_x, truth[1], protocol=recipe.probe),
+        **other_probe,
+        **against_bank,
+    }
+
+
+def profile(z: Tensor, keys: Tensor) -> Metrics:
+    """Fig 8's means and quantiles over the anchors z [N, d], of which anchor i's positive is row i of keys [N, d]."""
+    rows = torch.arange(len(z), device=z.device)
+    positive, nearest = metrics.neighbour_profile(z, keys, rows, k=min(10, len(z) - 1))
+    both = torch.cat([positive[:, None], nearest], dim=1)
+    return {
+        "positive_similarity": positive.mean().item(),
+        "neighbour_similarities": nearest.mean(dim=0).tolist(),
+        "profile_quantiles": both.quantile(both.new_tensor(QUANTILES), dim=0).T.tolist(),
     }
 
 
@@ -101,6 +125,33 @@ def untrained(recipe: Recipe) -> Encoder:
     1 in tolerance. The probe standardises the features and suffers less.
     """
     return build_encoder(recipe, build_images(recipe, "test", "cpu", limit=1).channels).eval()
+
+
+@torch.no_grad()
+def batch_norm_only(recipe: Recipe, *, device: str | torch.device | None = None, progress: bool = True) -> Encoder:
+    """The untrained encoder after its batch normalisation has seen the images as often as in training.
+
+    Views, batches and epochs are the recipe's; no weight changes. It is the fair baseline of a net whose training
+    taught it nothing: such a net's batch normalisation has seen the images, too.
+    """
+    where = pick_device(device)
+    images = build_images(recipe, "train", where)
+    n = len(images)
+    steps = n // recipe.batch
+    if steps == 0:
+        raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
+    encoder = build_encoder(recipe, images.channels).to(where, memory_format=torch.channels_last).train()
+    view = images.view(recipe)
+    precision = pick_precision(recipe, where)
+    order = generator(recipe, ORDER, "cpu")
+    chance = generator(recipe, VIEWS, where)
+    for epoch in tqdm(range(recipe.epochs), unit=" epochs", disable=not progress):
+        rows = torch.randperm(n, generator=order)[: steps * recipe.batch].split(recipe.batch)
+        for _, (crops,) in images.batches(rows, epoch):
+            x = view(crops, chance).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                encoder(x)
+    return encoder.eval()
 
 
 def supervised(recipe: Recipe, *, device: str | torch.device | None = None, progress: bool = True) -> Encoder:

@@ -23,16 +23,21 @@ from .augment import Augmentation
 from .build import ORDER, VIEWS, generator
 from .checkpoint import restore, save
 from .checks import check_count, readable
-from .evaluation import evaluate, supervised, tsne, untrained
+from .evaluation import batch_norm_only, evaluate, supervised, tsne, untrained
 from .models import Encoder
 from .recipes import Recipe, run_id
+
+ALONE = ("supervised", "none", "batch_norm")  # they compare no pairs
 
 __all__ = ["Run", "evaluate", "pretrain", "run", "supervised", "tsne", "untrained"]
 
 
 @dataclass
 class Run:
-    """What `pretrain` returns: status is "finished" or "diverged", history one dict an epoch, as in the log."""
+    """What `pretrain` returns: status is "finished" or "diverged", history one dict an epoch, as in the log.
+
+    bank: the rows [N, d] of the memory bank at the end, where the recipe has one.
+    """
 
     recipe: Recipe
     encoder: Encoder
@@ -40,6 +45,7 @@ class Run:
     history: list[dict]
     device: torch.device
     precision: str
+    bank: Tensor | None = None
 
 
 class Diverged(Exception):
@@ -96,7 +102,7 @@ def fit(
     if steps == 0:
         raise ValueError(f"batch is {recipe.batch}, but there are only {n} training images: make the batch smaller")
     encoder = build.build_encoder(recipe, images.channels).to(where, memory_format=torch.channels_last)
-    if recipe.loss in ("supervised", "none"):
+    if recipe.loss in ALONE:
         raise ValueError(f"loss is {recipe.loss!r}, which compares no pairs: call run, or supervised or untrained")
     distributed.share_statistics(encoder, where)
     loss = build.build_loss(recipe)
@@ -108,7 +114,10 @@ def fit(
     precision = build.pick_precision(recipe, where)
     state = {"encoder": encoder, "keys": g, "optimizer": optimizer, "order": order, "views": chance}
     place = f"{where.type} in {precision}"
-    history = [] if folder is None else restore(folder, recipe, place, state)
+    history = []
+    if folder is not None:
+        history, place = restore(folder, recipe, place, state)
+        precision = place.split()[-1]
     epochs = torch.tensor([float(len(history))], device=where)
     if not distributed.agreed(distributed.mean(epochs) == epochs, where):
         raise ValueError(
@@ -165,7 +174,8 @@ def fit(
         if folder is not None and rank == 0 and ((epoch + 1) % checkpoint_every == 0 or epoch + 1 == recipe.epochs):
             save(folder, recipe, place, state, history)
     bar.close()
-    return Run(recipe, encoder.eval(), status, history, where, precision)
+    bank = g.bank if recipe.g == "bank" else None
+    return Run(recipe, encoder.eval(), status, history, where, precision, bank)
 
 
 def forward(
@@ -272,7 +282,7 @@ def _train_and_evaluate(
 ) -> dict | None:
     folder, name = Path(folder), run_id(recipe)
     where, first = build.pick_device(device), distributed.rank() == 0
-    alone = recipe.loss in ("supervised", "none")
+    alone = recipe.loss in ALONE
     start = time.perf_counter()
     with distributed.together(where):
         there = not distributed.agreed(not (first and (folder / f"{name}.json").exists()), where)  # the first decides
@@ -283,14 +293,18 @@ def _train_and_evaluate(
     if there:
         return results.read(name, folder)
     if alone:
-        encoder = untrained(recipe) if recipe.loss == "none" else supervised(recipe, device=where, progress=progress)
+        if recipe.loss == "none":
+            encoder = untrained(recipe)
+        else:
+            train_alone = {"supervised": supervised, "batch_norm": batch_norm_only}[recipe.loss]
+            encoder = train_alone(recipe, device=where, progress=progress)
         whole = all(bool(values.isfinite().all()) for values in encoder.state_dict().values())
         outcome = Run(
             recipe, encoder, "finished" if whole else "diverged", [], where, build.pick_precision(recipe, where)
         )
     figures, places = {}, {}
     if outcome.status == "finished":
-        figures = evaluate(outcome.encoder, recipe, device=outcome.device)
+        figures = evaluate(outcome.encoder, recipe, device=outcome.device, bank=outcome.bank)
         places = tsne(outcome.encoder, recipe)
     # What was trained before an interruption counts too.
     seconds = max(time.perf_counter() - start, sum(row["seconds"] for row in outcome.history))

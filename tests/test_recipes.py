@@ -173,7 +173,7 @@ def test_by_name():
     assert by_name("paper", ["dataset=svhn", "tau=0.5"]) == replace(paper("svhn"), tau=0.5)
     assert by_name("small", iter(["dataset=cifar100"])) == small("cifar100")
     assert by_name("live", ["dataset=fashion-mnist"]) == replace(live(), dataset="fashion-mnist")
-    with pytest.raises(ValueError, match="no recipe 'big'; the recipes are: paper, small, live"):
+    with pytest.raises(ValueError, match="no recipe 'big'; the recipes are: paper, desk, small, live"):
         by_name("big")
     with pytest.raises(ValueError, match="the paper has no data set 'cifra10'"):
         by_name("paper", ["dataset=cifra10"])

@@ -13,7 +13,8 @@ import pytest
 import torch
 from test_train import KEYS, NAMES, TINY, bits, train_tiny
 
-from contrastlib import build, results
+from contrastlib import build, results, train
+from contrastlib.checkpoint import save
 from contrastlib.recipes import to_dict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -134,3 +135,24 @@ def test_checkpoint_of_another_run_or_version(tmp_path, change, message):
         train_tiny(TINY, tmp_path)
     assert "\n" not in str(error.value)
     assert file.read_bytes() == before
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
+    recipe = replace(TINY, precision=None, epochs=3)
+    monkeypatch.setattr(train.build, "pick_precision", lambda recipe, device: "float32")
+    straight = train_tiny(recipe)
+    with monkeypatch.context() as patch:
+        saves = []
+
+        def stop_after_two(*arguments):
+            saves.append(save(*arguments))
+            if len(saves) == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(train, "save", stop_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(recipe, tmp_path)
+    monkeypatch.setattr(train.build, "pick_precision", lambda recipe, device: "bfloat16")
+    resumed = train_tiny(recipe, tmp_path)
+    assert resumed.precision == "float32"
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in straight.history]
