@@ -32,7 +32,8 @@ def restore(folder: str | os.PathLike, recipe: Recipe, place: str, parts: dict) 
     """Give each part its state in the folder's checkpoint.pt, if there is one.
 
     Return the history up to there, and the place, such as "cpu in float32": a run goes on in the precision in which it
-    began, unless the recipe names one, so that it may move between processors that would choose differently. Of several processes each reads, and the first cuts the log off where the checkpoint ends.
+    began, unless the recipe names one, so that it may move between processors that would choose differently. Of several
+    processes each reads, and the first cuts the log off where the checkpoint ends.
     """
     file = Path(folder) / "checkpoint.pt"
     history = []
