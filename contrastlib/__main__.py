@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from . import __version__
+from contrastlib import __version__
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -127,8 +127,8 @@ def parser() -> argparse.ArgumentParser:
 
 def train(options: argparse.Namespace) -> int:
     """Train one recipe and print its measures; exit code 1 if it diverged."""
-    from . import recipes
-    from . import train as training
+    from contrastlib.training import loop as training
+    from contrastlib.training import recipes
 
     recipe = recipes.by_name(options.recipe, options.set)
     quiet, compiled = options.quiet, options.compile
@@ -147,9 +147,10 @@ def sweep(options: argparse.Namespace) -> int:
     """Train a grid, or say what it would cost; exit code 1 if a run failed, 130 if it was stopped."""
     import signal
 
-    from . import grids
-    from . import sweep as sweeps
-    from .recipes import parsed
+    from contrastlib.reproduction import grids
+    from contrastlib.reproduction.shipped import FOLDER
+    from contrastlib.training import sweep as sweeps
+    from contrastlib.training.recipes import parsed
 
     seeds = grids.SEEDS if options.seeds is None else options.seeds
     datasets = [[f"dataset={name}"] for name in options.dataset or []] or [[]]
@@ -159,7 +160,8 @@ def sweep(options: argparse.Namespace) -> int:
         for dataset in datasets
         for run in grids.grid(options.grid, options.recipe, [*dataset, *options.set], [seed])
     ]
-    common = {"workers": options.workers, "device": options.device, "again": options.again}
+    shipped = None if options.again else FOLDER
+    common = {"workers": options.workers, "device": options.device, "shipped": shipped}
     if options.dry_run:
         sweeps.dry_run(runs, options.out, tflops=options.tflops, price=options.price, **common)
         return 0
@@ -183,16 +185,17 @@ def sweep(options: argparse.Namespace) -> int:
 
 def figures(options: argparse.Namespace) -> int:
     """Write the figures, the table and the verdicts."""
-    from . import export, recipes
+    from contrastlib.reproduction import write_figures
+    from contrastlib.training import recipes
 
     base = {"small": recipes.small, "paper": recipes.paper}[options.recipe]
-    export.write(options.out, options.runs, base, options.dataset)
+    write_figures.write(options.out, options.runs, base, options.dataset)
     return 0
 
 
 def bench(options: argparse.Namespace) -> int:
     """Measure and print the table of speeds."""
-    from .bench import run
+    from contrastlib.bench.speed_table import run
 
     run(options.device, options.threads, options.rounds, options.only, options.small, options.json)
     return 0
@@ -200,8 +203,8 @@ def bench(options: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Print versions, device and processor."""
-    from .bench import hardware
-    from .build import pick_device
+    from contrastlib.bench.speed_table import hardware
+    from contrastlib.training.build import pick_device
 
     print(f"contrastlib {__version__}")
     for name, value in hardware(pick_device(None)).items():

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_positive, check_range, check_share
+from contrastlib.checks import check_positive, check_range, check_share
 
 __all__ = ["Augmentation", "adjust_colour", "crop_boxes", "gaussian_blur", "resized_crop", "shift_hue_"]
 

@@ -193,6 +193,14 @@ def check_unit(name: str, z: Tensor, level: int = 4) -> None:
         )
 
 
+def check_momentum(momentum: float) -> None:
+    """Refuse anything but a number in [0, 1]."""
+    if isinstance(momentum, bool) or not isinstance(momentum, Real):
+        raise TypeError(f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such as 0.5")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays")
+
+
 def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) -> None:
     """Refuse anything but one integer label for each point, on the points' device."""
     if not isinstance(labels, Tensor):

@@ -23,12 +23,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .checks import check_count
-from .folders import cache_folder, class_folders, decode, decode_once, list_images
+from contrastlib.checks import check_count
+from contrastlib.image_folder import cache_folder, class_folders, decode, decode_once, list_images
 
 __all__ = ["NAMES", "ImageSet", "image_files", "load", "stream"]
 
@@ -165,7 +164,7 @@ class ImageFiles(Dataset):
 
 def imagenet100_classes() -> tuple[str, ...]:
     """The 100 WordNet ids, sorted, of Contrastive Multiview Coding (Tian et al. 2019), shipped with the library."""
-    lines = (Path(__file__).parent / "static" / "imagenet100.txt").read_text(encoding="utf-8").split("\n")
+    lines = (Path(__file__).parent / "imagenet100.txt").read_text(encoding="utf-8").split("\n")
     return tuple(sorted(line for line in lines if line and not line.startswith("#")))
 
 
@@ -215,6 +214,8 @@ def _image_folder(name: str, split: str, root: Path) -> Path | None:
 
 
 def _digits(split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    from sklearn.datasets import load_digits  # a second to import
+
     pixels, labels = load_digits(return_X_y=True)
     part = slice(0, 1437) if split == "train" else slice(1437, None)
     images = torch.from_numpy(pixels[part]).mul(255 / 16).round().to(torch.uint8).view(-1, 1, 8, 8)

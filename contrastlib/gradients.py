@@ -8,8 +8,15 @@ import math
 import torch
 from torch import Tensor
 
-from .checks import check_alike, check_dimensions, check_finite, check_floating, check_similarities, check_tau
-from .losses import hard_negatives
+from contrastlib.checks import (
+    check_alike,
+    check_dimensions,
+    check_finite,
+    check_floating,
+    check_similarities,
+    check_tau,
+)
+from contrastlib.losses import hard_negatives
 
 __all__ = [
     "anchor_gradient",

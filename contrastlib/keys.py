@@ -22,14 +22,13 @@ alike: `update` gathers what all processes learnt, in rank order. All need batch
 """
 
 import copy
-from numbers import Real
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_count, check_finite, check_floating, check_same, readable
+from .checks import check_count, check_finite, check_floating, check_momentum, check_same, readable
+from .collectives import gather_batch, world_size
 
 __all__ = ["InBatchKeys", "MemoryBank", "MomentumQueue"]
 
@@ -100,7 +99,7 @@ class MemoryBank(nn.Module):
                 f"make the bank with d={features.shape[1]}"
             )
         check_finite("features", features)
-        indices, features = gather(indices, features.to(self.bank.dtype))
+        indices, features = gather_batch(indices, features.to(self.bank.dtype))
         # Writing one row twice leaves the winner to chance on a GPU, so both write what the last one says.
         order = torch.arange(len(indices), device=indices.device)
         last = order.new_zeros(n).scatter_reduce(0, indices, order, "amax")[indices]
@@ -152,9 +151,9 @@ class MomentumQueue(nn.Module):
         check_floating("the momentum encoder's output", keys, "B d")
         check_lengths("indices", indices, "other_view", keys)
         check_finite("the momentum encoder's output", keys)
-        if processes() * len(keys) > self.size:
+        if world_size() * len(keys) > self.size:
             raise ValueError(
-                f"{processes()} batch(es) of {len(keys)} do not fit into a queue of {self.size}: "
+                f"{world_size()} batch(es) of {len(keys)} do not fit into a queue of {self.size}: "
                 "make size larger or the batch smaller"
             )
         if self.queue.shape[1] == 0:
@@ -177,7 +176,7 @@ class MomentumQueue(nn.Module):
         if self.waiting is None:
             raise ValueError("no keys wait to join the queue: call keys_for before each update")
         check_lengths("features", features, "the last keys_for", self.waiting)
-        (keys,) = gather(self.waiting)
+        (keys,) = gather_batch(self.waiting)
         rows = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.size
         self.queue.index_copy_(0, rows, keys)
         self.pointer.add_(len(keys)).remainder_(self.size)
@@ -200,41 +199,6 @@ def random_unit_vectors(rows: int, d: int, seed: int) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(seed)
     draw = torch.randn(rows, d, generator=generator, device="cpu", dtype=torch.float32)
     return F.normalize(draw).to(torch.get_default_device())
-
-
-def processes() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def gather(*tensors: Tensor) -> list[Tensor]:
-    """Each tensor [B, ...] with those of all processes joined in rank order [processes * B, ...]; no gradient flows."""
-    if processes() == 1:
-        return list(tensors)
-    if readable(tensors[0]):  # unequal batches would abort the process or leave rows unwritten
-        lengths = all_gather(torch.tensor([len(tensors[0])], device="cpu")).tolist()
-        if len(set(lengths)) > 1:
-            raise ValueError(
-                f"the processes have batches of {lengths}; all must be of one size: "
-                "use a DistributedSampler, and drop_last=True in the DataLoader"
-            )
-    return [all_gather(tensor) for tensor in tensors]
-
-
-def all_gather(tensor: Tensor) -> Tensor:
-    """The tensors of all processes, joined in rank order."""
-    tensor = tensor.contiguous()
-    parts = [torch.empty_like(tensor) for _ in range(processes())]
-    dist.all_gather(parts, tensor)
-    return torch.cat(parts)
-
-
-def check_momentum(momentum: float) -> None:
-    """Refuse anything but a number in [0, 1]."""
-    if isinstance(momentum, bool) or not isinstance(momentum, Real):
-        raise TypeError(f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such as 0.5")
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays")
 
 
 def check_lengths(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:

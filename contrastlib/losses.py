@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .checks import (
+from contrastlib.checks import (
     check_embeddings,
     check_finite,
     check_floating,
@@ -19,7 +19,7 @@ from .checks import (
     check_tau,
     number_kept,
 )
-from .streaming import chosen, hard_softmax, hard_sum, key_sum, softmax
+from contrastlib.streaming import chosen, hard_softmax, hard_sum, key_sum, softmax
 
 __all__ = [
     "ContrastiveLoss",

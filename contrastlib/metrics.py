@@ -12,7 +12,7 @@ import torch
 from scipy.special import gammaln, logsumexp
 from torch import Tensor
 
-from .checks import (
+from contrastlib.checks import (
     check_alike,
     check_count,
     check_dimensions,
@@ -22,8 +22,8 @@ from .checks import (
     check_tau,
     check_unit,
 )
-from .probe import linear_probe
-from .streaming import LOG2E, at_least_float32, blocks, leave_out, no_autocast
+from contrastlib.probe import linear_probe
+from contrastlib.streaming import LOG2E, at_least_float32, blocks, leave_out, no_autocast
 
 __all__ = [
     "alignment",

@@ -7,10 +7,9 @@ No weights are downloaded; every net starts from PyTorch's random numbers, so to
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 
-from .checks import check_count, check_floating
+from contrastlib.checks import check_count, check_floating
 
 __all__ = ["Encoder", "convnet_digits", "resnet18_cifar", "resnet50", "resnet_small"]
 
@@ -60,7 +59,9 @@ def resnet18_cifar(stride: int = 1, max_pool: bool = False, in_channels: int = 3
     """
     check_count("stride", stride, 1)
     check_count("in_channels", in_channels, 1)
-    net = torchvision.models.resnet18(weights=None)
+    from torchvision.models import resnet18  # a second to import
+
+    net = resnet18(weights=None)
     net.conv1 = nn.Conv2d(in_channels, 64, 3, stride, padding=1, bias=False)
     nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision's own
     if not max_pool:
@@ -70,7 +71,9 @@ def resnet18_cifar(stride: int = 1, max_pool: bool = False, in_channels: int = 3
 
 def resnet50() -> nn.Module:
     """ResNet-50 as torchvision has it, for ImageNet100 at 224 x 224 pixels. 2048 features."""
-    return without_classifier(torchvision.models.resnet50(weights=None))
+    from torchvision.models import resnet50 as torchvision_resnet50  # a second to import
+
+    return without_classifier(torchvision_resnet50(weights=None))
 
 
 def resnet_small(width: int = 16, in_channels: int = 3, stem_stride: int = 2) -> nn.Sequential:
@@ -121,7 +124,7 @@ def pooled(out_features: int, *layers: nn.Module) -> nn.Sequential:
     return net
 
 
-def without_classifier(net: torchvision.models.ResNet) -> torchvision.models.ResNet:
+def without_classifier(net: nn.Module) -> nn.Module:
     """A torchvision ResNet that ends at its pooled features: a backbone."""
     net.out_features = net.fc.in_features
     net.fc = nn.Identity()

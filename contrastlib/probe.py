@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_dimensions, check_finite, check_floating, check_labels
-from .streaming import at_least_float32, no_autocast
+from contrastlib.checks import check_dimensions, check_finite, check_floating, check_labels
+from contrastlib.streaming import at_least_float32, no_autocast
 
 
 def linear_probe(

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from contrastlib import baselines, bench
 from contrastlib.__main__ import main
+from contrastlib.bench import competitors, speed_table
 from contrastlib.gradients import tangent
 
 BASELINES = {
@@ -43,8 +43,8 @@ def test_bench_runs_and_writes_its_table(tmp_path, capsys):
 @pytest.mark.parametrize("kind", ["contrastive", "hard contrastive", "simple"])
 def test_candidates_compute_the_same_gradient(kind):
     device = torch.device("cpu")
-    row = bench.loss_rows(8, 500, 32, device, torch.float32)[f"{kind} loss, B=8, float32"]
-    features = bench.unit(8, 32, device, 0)
+    row = speed_table.loss_rows(8, 500, 32, device, torch.float32)[f"{kind} loss, B=8, float32"]
+    features = speed_table.unit(8, 32, device, 0)
     ours = tangent(row["contrastlib"](), features)
     for name, run in row.items():
         if name not in ("floor", "contrastlib", "lightly NTXentLoss"):  # lightly's bank holds other rows
@@ -53,19 +53,19 @@ def test_candidates_compute_the_same_gradient(kind):
 
 
 def test_metrics_agree():
-    for row in bench.metric_rows(300, 32, torch.device("cpu")).values():
+    for row in speed_table.metric_rows(300, 32, torch.device("cpu")).values():
         values = [run() for name, run in row.items() if name != "floor"]
         assert values == pytest.approx([values[0]] * len(values), rel=1e-5)
 
 
 def test_peak_memory_sees_an_allocation():
-    extra = bench.peak_memory(lambda: torch.ones(8 * 2**20), torch.device("cpu"))
+    extra = speed_table.peak_memory(lambda: torch.ones(8 * 2**20), torch.device("cpu"))
     assert extra is None or 30 <= extra <= 40
 
 
 def test_views_are_views():
     images = torch.randint(256, (4, 3, 32, 32)).byte()
-    for name, run in baselines.views(images).items():
+    for name, run in competitors.views(images).items():
         assert run().shape == (4, 3, 32, 32), name
 
 

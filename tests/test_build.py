@@ -10,9 +10,10 @@ import torch
 from test_train import KEYS, LOSSES, NAMES, TINY, train_tiny
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from contrastlib import build, losses, train
+from contrastlib import losses
 from contrastlib.data import ImageSet, load
-from contrastlib.recipes import small
+from contrastlib.training import build, loop
+from contrastlib.training.recipes import small
 
 
 @pytest.mark.parametrize(("labels", "watched"), [([0, 0, 1, 1, 2, 2], [0, 2, 4]), ([2, 0, 1, 0, 2, 1], [0, 1, 2])])
@@ -31,7 +32,7 @@ def test_limits_are_the_equations(loss, keys):
     g = build.build_keys(recipe, encoder, 96)
     chance = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        features, arguments = train.forward(
+        features, arguments = loop.forward(
             recipe, encoder, g, view, [images[:32]] * recipe.views, torch.arange(32), chance
         )
     features = features.double().requires_grad_()
@@ -62,7 +63,7 @@ def test_sampled_negatives():
     for _ in range(200):
         indices = torch.randperm(96, generator=chance)[:32]
         with torch.no_grad():
-            _, keys = train.forward(recipe, encoder, g, view, [images[indices]], indices, chance)
+            _, keys = loop.forward(recipe, encoder, g, view, [images[indices]], indices, chance)
         assert keys["keys"].shape == (51, 16)  # the positive and 50 negatives
         assert torch.equal(keys["keys"][keys["positive"]], g.bank[indices])
         rows = (keys["keys"] @ g.bank.T).argmax(1)
@@ -95,9 +96,9 @@ def test_scale_is_that_of_the_images():
 @pytest.mark.parametrize("name", ["cuda:99", "toaster", "meta"])
 def test_no_such_device(name):
     with pytest.raises(ValueError, match="device"):
-        train.pretrain(TINY, device=name)
+        loop.pretrain(TINY, device=name)
     with pytest.raises(TypeError, match="checkpoint_every"):
-        train.pretrain(TINY, checkpoint_every=1.5)
+        loop.pretrain(TINY, checkpoint_every=1.5)
 
 
 def pretend_step(recipe):
@@ -114,7 +115,7 @@ def pretend_step(recipe):
             for _ in range(2):
                 indices = torch.randint(96, (32,), device=where)
                 crops = [images[indices]] * recipe.views
-                features, keys = train.forward(recipe, encoder, g, view, crops, indices, None)
+                features, keys = loop.forward(recipe, encoder, g, view, crops, indices, None)
                 value = loss(features, **keys)
                 optimizer.zero_grad()
                 value.backward()

@@ -1,211 +1,145 @@
-"""Claims: verdicts on made-up runs whose effects are known, and on the formulas themselves."""
+"""The rule of verdicts: its words, its intervals, and what it says where nothing is to be seen."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from contrastlib import claims, grids, losses, results
-from contrastlib.claims import CLAIMS, findings
-from contrastlib.recipes import run_id, small
-from contrastlib.reported import COLUMNS, DATASETS, table1
-from contrastlib.verdicts import VERDICTS, Finding, interval, judge, overall, per_seed
+from contrastlib.reproduction import claims
+from contrastlib.reproduction.claims import CLAIMS, checks, judge_all, overall, parts
+from contrastlib.reproduction.paper_table import DATASETS
+from contrastlib.reproduction.verdicts import WORDS, Estimate, Part, Spread, estimate, join, label, spread, word
+from contrastlib.training import recipes
 
-
-def made_up(loss, tau, seed, dataset="cifar10"):
-    """A run that follows Table 1, with a little noise, and a smooth curve between its temperatures."""
-    noise = np.random.default_rng(seed).normal(0, 1e-4)
-    paper = {measure: table1(dataset, measure) for measure in ("probe", "uniformity", "tolerance")}
-    columns = {column: [paper[m][column] for m in paper] for column in COLUMNS}
-    columns |= {
-        ("none", None): (0.4, 1, 0.9),
-        ("supervised", None): (0.9, 3, 0.5),
-        ("triplet_limit", 0.07): (0.35, 1, 1),
-    }
-    probe, uniformity, tolerance = columns.get((loss, tau), (0.832 - 0.01 * abs(math.log((tau or 1) / 0.25)), 3.3, 0.2))
-    tau = tau or 1.0
-    chance = np.random.default_rng(seed + 100)
-    label = np.arange(100) % 4
-    places = np.stack([label % 2, label // 2], axis=1) * 500.0 * (tau > 0.1) + chance.uniform(0, 300, (100, 2))
-    return results.record(
-        grids.cell(replace(small(dataset), seed=seed), loss, tau),
-        "finished",
-        {
-            "probe": probe + noise,
-            "uniformity": uniformity + noise,
-            "tolerance": tolerance + noise,
-            "positive_similarity": 1 - 0.3 * (1 - tau),
-            "neighbour_similarities": [0.1 + 0.8 * tau, 0.1],
-        },
-        [],
-        1.0,
-        "cpu",
-        "float32",
-        {"x": places[:, 0].astype(int).tolist(), "y": places[:, 1].astype(int).tolist(), "label": label.tolist()},
-    )
+FIRST, SECOND = ("contrastive", 0.2), ("contrastive", 0.07)
+DIFFERENCE = Part("C10", "a difference", "probe", {FIRST: 1.0, SECOND: -1.0}, paper=0.02, primary=True)
+ALIKE = Spread(1e-4, 40, 0.5)
+UNLIKE = Spread(1e-4, 40, 0.01)
 
 
-@pytest.fixture(scope="module")
-def records():
-    return [made_up(loss, tau, seed) for loss, tau in grids.CELLS["all"] for seed in grids.SEEDS]
+def values(first, second):
+    return pd.DataFrame({label(FIRST): first, label(SECOND): second})
 
 
-def verdicts(records, **options):
-    found = findings(records, **{"datasets": ["cifar10"]} | options)
-    return {claim: overall(claim, found, "cifar10") for claim in CLAIMS}
+def judged(low, high, effect=None, bar=0.5):
+    middle = (low + high) / 2 if effect is None else effect
+    return word(Estimate(middle, low, high, 3, 0.1, 4, "t"), bar)
 
 
-def test_runs_like_the_papers_reproduce_every_claim(records):
-    assert set(verdicts(records).values()) == {"reproduced"}
+def test_five_words():
+    assert judged(0.1, 1.1) == "reproduced"
+    assert judged(0.1, 0.3) == "smaller than in the paper"
+    assert judged(-0.1, 1.9) == "undecided"
+    assert judged(-0.3, -0.1) == "opposite here"
+    assert word(Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none"), 0.0) == "not run"
+    assert len(WORDS) == 5
 
 
-def test_without_runs_only_the_formulas_are_judged():
-    found = findings([])
-    assert {claim for claim in CLAIMS if overall(claim, found) == "reproduced"} == {"C1", "C2", "C4", "C14"}
-    assert {overall(claim, found) for claim in CLAIMS} == {"reproduced", "not run"}
-    missing = {cell for finding in found for cell in finding.missing}
-    assert {"none", "simple", "hard_simple", "triplet_limit 0.07", "contrastive 0.02", "hard 1"} <= missing
-    assert all(math.isnan(finding.effect) for finding in found if finding.verdict == "not run")
+def test_pooled_interval_by_hand():
+    found = estimate(DIFFERENCE, values([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]), ALIKE, None)
+    half = stats.t.ppf(0.975, 40) * math.sqrt(1e-4 * (1 / 3 + 1 / 3))
+    assert found.effect == pytest.approx(0.2)
+    assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half))
+    assert (found.how, found.freedom, found.seeds) == ("pooled", 40, 3)
 
 
-def without(records, *cells):
-    gone = {run_id(grids.cell(replace(small(), seed=seed), *cell)) for cell in cells for seed in grids.SEEDS}
-    return [record for record in records if record["id"] not in gone]
+def test_where_spreads_differ_the_interval_is_student_s():
+    found = estimate(DIFFERENCE, values([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]), UNLIKE, None)
+    half = stats.t.ppf(0.975, 2) * 0.1 / math.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((0.2 - half, 0.2 + half))
+    assert (found.how, found.freedom) == ("t", 2)
 
 
-def test_a_missing_cell_is_named_and_touches_no_other_claim(records):
-    found = findings(without(records, ("hard", 0.7)), datasets=["cifar10"])
-    not_run = [finding for finding in found if finding.verdict == "not run"]
-    assert {finding.claim for finding in not_run} == {"C7", "C8"}
-    assert {finding.missing for finding in not_run} == {("hard 0.7",)}
+@pytest.mark.parametrize(("pool", "freedom"), [(ALIKE, 40), (UNLIKE, 2)])
+def test_one_seed_borrows_its_variance(pool, freedom):
+    small = values([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])
+    alone = estimate(DIFFERENCE, values([0.6], [0.5]), Spread(math.nan, 0, math.nan), (small, pool))
+    error = math.sqrt(2e-4) if pool.alike else 0.1
+    half = stats.t.ppf(0.975, freedom) * error
+    assert (alone.low, alone.high) == pytest.approx((0.1 - half, 0.1 + half))
+    assert (alone.how, alone.seeds) == ("borrowed", 1)
 
 
-def test_one_seed_has_no_interval_and_so_reproduces_nothing(records):
-    found = findings([record for record in records if record["seed"] == 0], datasets=["cifar10"])
-    trained = [finding for finding in found if finding.dataset == "cifar10"]
-    assert {finding.verdict for finding in trained} == {"partly"}
-    assert all(finding.low == -math.inf and finding.seeds == 1 for finding in trained)
+def test_one_seed_with_nothing_to_borrow_is_undecided():
+    found = estimate(DIFFERENCE, values([0.6], [0.5]), Spread(math.nan, 0, math.nan), None)
+    assert (found.low, found.high, found.how) == (-math.inf, math.inf, "none")
+    assert word(found, 0.0) == "undecided"
 
 
-def test_noise_between_seeds_makes_a_claim_partly_true(records):
-    """The mean effect stays as the paper has it; only the interval grows past zero."""
-    shift = {0: -3.0, 1: 0.0, 2: 3.0}
-
-    def noisy(record):
-        high = record["recipe"]["loss"] == "contrastive" and record["recipe"]["tau"] == 0.07
-        more = shift[record["seed"]] * high
-        return record | {"metrics": record["metrics"] | {"uniformity": record["metrics"]["uniformity"] + more}}
-
-    before = next(f for f in findings(records, datasets=["cifar10"]) if f.claim == "C5")
-    after = next(f for f in findings(map(noisy, records), datasets=["cifar10"]) if f.claim == "C5")
-    assert after.effect == pytest.approx(before.effect)
-    assert after.low < 0 < before.low
-    assert (before.verdict, after.verdict) == ("reproduced", "partly")
-
-
-def test_diverged_runs_do_not_count(records):
-    gone = [record | {"status": "diverged", "metrics": {}} if record["seed"] == 1 else record for record in records]
-    found = findings(gone, datasets=["cifar10"])
-    assert {finding.seeds for finding in found if finding.dataset == "cifar10"} == {2}
-
-
-REVERSED = {
-    "uniformity": {"C5", "C7"},
-    "tolerance": {"C6", "C8"},
-    "probe": {"C3", "C10", "C11", "C12"},
-    "positive_similarity": {"C9"},
-}
-
-
-@pytest.mark.parametrize("measure", REVERSED)
-def test_the_opposite_is_not_reproduced(records, measure):
-    mirrored = [r | {"metrics": r["metrics"] | {measure: 1 - r["metrics"][measure]}} for r in records]
-    found = verdicts(mirrored)
-    assert {claim for claim, verdict in found.items() if verdict != "reproduced"} == REVERSED[measure]
-
-
-def test_maps_without_clusters_do_not_reproduce_fig_2(records):
+def test_bartlett_decides_what_is_alike():
     chance = np.random.default_rng(0)
-    blurred = [r | {"map": r["map"] | {"label": chance.permutation(r["map"]["label"]).tolist()}} for r in records]
-    assert verdicts(blurred)["C13"] != "reproduced"
+    same = [chance.normal(0, 1, 3) for _ in range(20)]
+    other = [chance.normal(0, 10.0**-i, 3) for i in range(20)]
+    assert spread(same).alike
+    assert spread(same).freedom == 40
+    assert spread(same).variance == pytest.approx(np.mean([np.var(x, ddof=1) for x in same]))
+    assert not spread(other).alike
+    assert not spread([[1.0], [2.0]]).alike
+    assert not spread([[1.0, 1.0], [2.0, 3.0]]).alike
 
 
-def test_runs_of_another_recipe_do_not_count(records):
-    assert per_seed(records, replace(small(), epochs=5)) == {}
-    other = [made_up("contrastive", 0.2, 7, "cifar100")]
-    assert per_seed(other, small("cifar10")) == {}
-    assert list(per_seed(records, grids.cell(replace(small(), seed=5), "hard", 0.3))) == [0, 1, 2]
+def test_a_margin_is_part_of_the_effect():
+    as_good = Part("C11", "as good", "probe", {FIRST: 1.0, SECOND: -1.0}, margin=0.01)
+    found = estimate(as_good, values([0.5, 0.5, 0.5], [0.505, 0.505, 0.505]), ALIKE, None)
+    assert found.effect == pytest.approx(0.005)
 
 
-@pytest.mark.parametrize(
-    ("name", "broken"),
-    [
-        ("C1", ("contrastive", lambda s_pos, s_neg, tau: -s_pos / tau + s_neg.logsumexp(1))),
-        ("C3", ("triplet_limit", lambda s_pos, s_neg, tau: s_neg.amax(1) / tau)),
-        ("C4", ("simple_limit", lambda s_pos, s_neg, tau: s_neg.mean(1) - s_pos)),
-        ("C14", ("simple", lambda s_pos, s_neg: s_neg[:, 0])),
-    ],
-)
-def test_a_wrong_formula_is_found_out(monkeypatch, name, broken):
-    monkeypatch.setattr(losses, *broken)
-    assert overall(name, [f for f in findings([]) if f.dataset == "any"]) == "not at this scale"
+def test_an_effect_that_is_no_sum_has_student_s_interval():
+    largest = Part("C5", "largest", "probe", {FIRST: 1.0, SECOND: 1.0}, combine=lambda frame: frame.max(axis=1))
+    found = estimate(largest, values([0.5, 0.6, 0.7], [0.4, 0.4, 0.9]), ALIKE, None)
+    assert found.effect == pytest.approx((0.5 + 0.6 + 0.9) / 3)
+    assert found.how == "t"
 
 
-def test_interval_is_student_s():
-    mean, low, high = interval([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2.0, 2.0 - 2.484, 2.0 + 2.484), abs=1e-3)
-    assert interval([4.0]) == (4.0, -math.inf, math.inf)
-    assert all(map(math.isnan, interval([])))
+def test_data_sets_are_joined_as_multiples_of_the_papers_effect():
+    twice = Part("C10", "", "probe", {FIRST: 1.0}, paper=0.04, primary=True)
+    one = Estimate(0.02, 0.01, 0.03, 3, 0.005, 40, "pooled")
+    other = Estimate(0.02, 0.0, 0.04, 3, 0.01, 40, "pooled")
+    found, bar = join([(DIFFERENCE, one), (twice, other)])
+    assert found.effect == pytest.approx((1.0 + 0.5) / 2)
+    assert found.error == pytest.approx(math.hypot(0.25, 0.25) / 2)
+    assert bar == 0.5
+    gone = Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
+    assert join([(DIFFERENCE, one), (twice, gone)])[0].effect == pytest.approx(1.0)
+    assert word(*join([(twice, gone)])) == "not run"
 
 
-def test_the_rule():
-    assert judge(0.5, 0.1, 0.4) == "reproduced"
-    assert judge(0.3, 0.1, 0.4) == judge(0.5, -0.1, 0.4) == "partly"
-    assert judge(0.3, -0.1, 0.4) == judge(-0.3, -0.5, 0.0) == "not at this scale"
-    assert judge(math.nan, math.nan, 0.0) == "not run"
+def test_without_an_effect_most_runs_are_undecided():
+    """Three seeds, twenty cells, nothing to be seen: each one-sided word comes out in about 2.5 % of the cases."""
+    chance = np.random.default_rng(1)
+    said = []
+    for _ in range(2000):
+        cells = [chance.normal(0, 0.01, 3) for _ in range(20)]
+        said.append(word(estimate(DIFFERENCE, values(cells[0], cells[1]), spread(cells), None), DIFFERENCE.bar))
+    share = {one: said.count(one) / len(said) for one in WORDS}
+    assert 0.93 < share["undecided"] < 0.97
+    assert 0.01 < share["opposite here"] < 0.04
+    assert 0.01 < share["reproduced"] + share["smaller than in the paper"] < 0.04
 
 
-def test_parts_and_data_sets_are_joined():
-    def parts(*pairs):
-        return [Finding("C5", "", dataset, 0, 0, 0, 0, 3, verdict) for dataset, verdict in pairs]
-
-    yes, partly, no, none = VERDICTS
-    assert overall("C5", parts(("a", yes), ("a", yes))) == yes
-    assert overall("C5", parts(("a", yes), ("b", none))) == yes
-    assert overall("C5", parts(("a", yes), ("b", none)), "b") == none
-    assert overall("C5", parts(("any", yes), ("b", none))) == none
-    assert overall("C5", parts(("a", no), ("b", no))) == no
-    assert overall("C5", parts(("a", yes), ("b", no))) == partly
-    assert overall("C6", parts(("a", yes))) == none
+def test_each_claim_has_one_primary_part_on_each_data_set():
+    for dataset in (*DATASETS, "fashion-mnist"):
+        primary = [part.claim for part in parts(dataset) if part.primary]
+        assert sorted(primary) == sorted(CLAIMS)
+    assert all(part.paper is None or part.paper > 0 for dataset in DATASETS for part in parts(dataset) if part.primary)
 
 
-def test_table_1_as_printed():
-    for dataset in DATASETS:
-        for measure in ("probe", "uniformity", "tolerance"):
-            assert len(table1(dataset, measure)) == 10
-    assert table1("cifar10", "probe")["contrastive", 0.07] == 0.7975
-    assert table1("svhn", "tolerance")["simple", None] == 0.074
+def test_formulas_are_checked_and_the_limits_are_reached():
+    found = checks(scenes=2)
+    assert {check.claim for check in found} == {"C1", "C2", "C3", "C4", "C14"}
+    assert all(check.holds for check in found)
+    assert all(math.isfinite(check.worst) for check in found)
 
 
-def test_grids():
-    assert len(grids.grid("table1")) == 36
-    assert len(grids.grid("all", "paper", ["dataset=svhn"], seeds=[0])) == 23
-    for name in grids.NAMES:
-        ids = [run_id(recipe) for recipe in grids.grid(name)]
-        assert len(set(ids)) == len(ids)
-    assert not {recipe.seed for recipe in grids.grid("pilot")} & set(grids.SEEDS)
-    assert {recipe.tau for recipe in grids.grid("pilot")} == {0.2}
-    with pytest.raises(ValueError, match="it takes no other recipe"):
-        grids.grid("pilot", settings=["tau=0.1"])
-    with pytest.raises(ValueError, match="the grids are: table1"):
-        grids.grid("table2")
+def test_a_wrong_limit_is_found_out(monkeypatch):
+    monkeypatch.setattr(claims.losses, "triplet_limit", lambda s_pos, s_neg, tau: s_neg.amax(1) / tau)
+    assert not all(check.holds for check in checks(scenes=1) if check.claim == "C3")
 
 
-def test_hard_simple_keeps_the_papers_number_on_a_whole_set():
-    from contrastlib.recipes import paper
-
-    assert grids.cell(paper("svhn"), "hard_simple").k == 4095
-    assert grids.cell(paper("svhn"), "hard", 0.3).alpha == 0.0315
-    assert grids.cell(small(), "hard_simple").alpha == 0.0819
-    assert tuple(tau for loss, tau in COLUMNS if loss == "hard") == claims.TAUS
+def test_without_runs_nothing_is_judged():
+    found = judge_all([], recipes.desk, ["cifar10"])
+    assert {one.verdict for one in found} == {"not run"}
+    assert overall(found, "C10")[1] == "not run"
+    assert "contrastive 0.2" in next(one.missing for one in found if one.part.claim == "C10")

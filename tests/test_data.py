@@ -24,7 +24,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import contrastlib.data
-import contrastlib.folders
+import contrastlib.image_folder
 from contrastlib.data import imagenet100_classes, load, stream
 
 REAL = [
@@ -157,7 +157,7 @@ def test_test_split_and_the_places_root_comes_from(root, part, monkeypatch, tmp_
 
 
 def test_many_images_are_decoded_in_order(root, monkeypatch):
-    monkeypatch.setattr(contrastlib.folders, "CHUNK", 7)
+    monkeypatch.setattr(contrastlib.image_folder, "CHUNK", 7)
     pixels = make_folder(root / "cifar10" / "train", each=31)
     assert torch.equal(load("cifar10", root=root).images, torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
@@ -165,9 +165,11 @@ def test_many_images_are_decoded_in_order(root, monkeypatch):
 def test_decoded_once_until_a_file_changes(root, monkeypatch):
     folder = root / "cifar10" / "train"
     make_folder(folder)
-    decoded, decode_all = [], contrastlib.folders.decode_all
+    decoded, decode_all = [], contrastlib.image_folder.decode_all
     monkeypatch.setattr(
-        contrastlib.folders, "decode_all", lambda paths, mode: decoded.append(len(paths)) or decode_all(paths, mode)
+        contrastlib.image_folder,
+        "decode_all",
+        lambda paths, mode: decoded.append(len(paths)) or decode_all(paths, mode),
     )
     first = load("cifar10", root=root)
     assert torch.equal(load("cifar10", root=root).images, first.images)
@@ -179,14 +181,14 @@ def test_decoded_once_until_a_file_changes(root, monkeypatch):
     (folder / "dog" / "002.png").rename(folder / "bird" / "zzz.png")
     assert load("cifar10", root=root).labels.bincount().tolist() == [5, 4, 2]
     assert decoded == [12, 12, 11, 11]
-    assert len(list((contrastlib.folders.cache_folder() / "decoded").iterdir())) == 1  # nothing piles up
+    assert len(list((contrastlib.image_folder.cache_folder() / "decoded").iterdir())) == 1  # nothing piles up
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "pickle"])
 def test_damaged_cache_is_decoded_again(root, damage):
     make_folder(root / "cifar10" / "train")
     first = load("cifar10", root=root)
-    (cache,) = (contrastlib.folders.cache_folder() / "decoded").iterdir()
+    (cache,) = (contrastlib.image_folder.cache_folder() / "decoded").iterdir()
     whole = cache.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -212,7 +214,7 @@ class Harmful:
 def test_cache_of_other_arrays_is_refused_and_never_unpickled(root, tmp_path, kind):
     make_folder(root / "cifar10" / "train")
     first = load("cifar10", root=root)
-    (cache,) = (contrastlib.folders.cache_folder() / "decoded").iterdir()
+    (cache,) = (contrastlib.image_folder.cache_folder() / "decoded").iterdir()
     fingerprint = np.load(cache)["fingerprint"]
     harmful = np.array([Harmful(tmp_path / "harm")], dtype=object)
     np.savez(cache, images=first.images[1:].numpy() if kind == "short" else harmful, fingerprint=fingerprint)
@@ -239,7 +241,7 @@ def test_disk_full_while_caching_leaves_nothing_behind(root, monkeypatch):
     monkeypatch.setattr(np, "savez", full)
     with pytest.warns(UserWarning, match="No space left on device"):
         assert len(load("cifar10", root=root)) == 12
-    assert not list((contrastlib.folders.cache_folder() / "decoded").iterdir())
+    assert not list((contrastlib.image_folder.cache_folder() / "decoded").iterdir())
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])

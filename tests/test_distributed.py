@@ -26,9 +26,10 @@ import torch.nn.functional as F
 from test_train import KEYS, NAMES, TINY, bits, train_tiny
 from torch import nn
 
-from contrastlib import build, distributed, keys, models, results, train
+from contrastlib import keys, models
 from contrastlib.__main__ import main
-from contrastlib.recipes import live, run_id, with_settings
+from contrastlib.training import build, distributed, loop, run_records
+from contrastlib.training.recipes import live, run_id, with_settings
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="this build of PyTorch has no gloo")
 
@@ -75,7 +76,7 @@ def keep_the_middle(original):
 def train_all(folder, names=RECIPES):
     """Train by each recipe, and keep the checkpoint of epoch MIDDLE beside the last."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "save", keep_the_middle(train.save))
+        patch.setattr(loop, "save", keep_the_middle(loop.save))
         for name in names:
             train_tiny(RECIPES[name], folder / name)
 
@@ -198,7 +199,7 @@ def test_killed_failed_and_resumed(folder, tmp_path):
     assert out.count("finished after 12 epochs") == 1  # the first process alone speaks
     assert bits(checkpoint(log.parent)) == bits(checkpoint(folder / "straight"))
     assert [json.loads(line)["epoch"] for line in log.read_text().splitlines()] == list(range(1, 13))
-    assert results.read(recipe, tmp_path)["metrics"]["probe"] > 0
+    assert run_records.read(recipe, tmp_path)["metrics"]["probe"] > 0
 
 
 def test_of_one_process_nothing_is_asked(monkeypatch):
@@ -280,11 +281,11 @@ def break_one(patch, name):
         apply = distributed.Gather.apply
         patch.setattr(distributed.Gather, "apply", lambda x: apply(x) if len(x) == 1 else keys.all_gather(x))
     elif name == "positives":
-        patch.setattr(train, "forward", wrong_positives(train.forward))
+        patch.setattr(loop, "forward", wrong_positives(loop.forward))
     elif name == "bank":
         patch.setattr(keys, "gather", lambda *tensors: list(tensors))
     elif name == "views":
-        patch.setattr(train, "generator", own_chance(train.generator))
+        patch.setattr(loop, "generator", own_chance(loop.generator))
 
 
 def wrong_positives(forward):

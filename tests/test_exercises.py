@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import contrastlib.exercises as exercises
-from contrastlib import marking
+import contrastlib.teaching.exercises as exercises
 from contrastlib.gradients import effective_negatives
 from contrastlib.losses import contrastive, simple_limit
+from contrastlib.teaching import grading
 
 ROOT = Path(__file__).parent.parent
 CHECKS = {name: function for name, function in vars(exercises).items() if name.startswith("check_")}
@@ -265,10 +265,10 @@ def test_every_hint_can_be_had(name, capsys, monkeypatch):
     monkeypatch.undo()
     _, cases, right, wrong, otherwise, shown = given["positional"]
     plain = {**given["named"], "seen": lambda value, *case: value}
-    assert marking.judge(right, cases, right, wrong, otherwise, shown, **plain)
+    assert grading.judge(right, cases, right, wrong, otherwise, shown, **plain)
     assert one_line(capsys) == f"Right: {shown}"
     for hint, mistake in wrong.items():
-        assert not marking.judge(mistake, cases, right, wrong, otherwise, shown, **plain)
+        assert not grading.judge(mistake, cases, right, wrong, otherwise, shown, **plain)
         assert one_line(capsys) == f"Not yet: {hint}"
     assert isinstance(otherwise, str) or len(otherwise) == len(cases)
     for line in (shown, *wrong, *([otherwise] if isinstance(otherwise, str) else otherwise)):
@@ -314,7 +314,7 @@ def test_every_check_belongs_to_one_exercise_and_every_mention_exists():
     for _, prose, found, _ in chapters():
         inside = []
         for _, text in found.values():
-            inside += re.findall(r"`from contrastlib.exercises import (check_\w+)` and `\1\(\w+\)`", text)
+            inside += re.findall(r"`from contrastlib.teaching.exercises import (check_\w+)` and `\1\(\w+\)`", text)
         assert set(re.findall(r"\bcheck_\w+", prose)) == set(inside)
         mentions += inside
     assert sorted(mentions) == sorted(CHECKS)

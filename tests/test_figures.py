@@ -15,10 +15,11 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from contrastlib import beyond, curves, export, figures, grids, panels, reported, results
 from contrastlib.__main__ import main
-from contrastlib.recipes import paper, run_id, small
-from contrastlib.verdicts import interval
+from contrastlib.reproduction import ablations, aggregate, figures, grids, paper_table, plot_parts, write_figures
+from contrastlib.reproduction.first_rule import interval
+from contrastlib.training import run_records
+from contrastlib.training.recipes import paper, run_id, small
 
 NUMBERS = range(1, 10)
 DRAW = {number: getattr(figures, f"fig{number}") for number in NUMBERS}
@@ -45,7 +46,7 @@ def made_up(loss, tau, seed, dataset="cifar10", base=small, status="finished"):
     }
     places = {"x": chance.integers(0, 1000, 60).tolist(), "y": chance.integers(0, 1000, 60).tolist()}
     done = (metrics, places | {"label": label.tolist()}) if status == "finished" else ({}, {})
-    return results.record(recipe, status, done[0], history, 1.0, "cpu", "float32", done[1])
+    return run_records.record(recipe, status, done[0], history, 1.0, "cpu", "float32", done[1])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def written(records, tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     out = runs / "empty" / "figures"
     for record in records:
-        results.write(runs, record)
+        run_records.write(runs, record)
 
     def refuse(*_):
         raise AssertionError("the network was asked for")
@@ -101,7 +102,7 @@ def lines(axes, **wanted):
 
 def test_the_command_writes_everything_without_data_or_network(written):
     files = {path.name for path in written.iterdir()}
-    stems = [f"fig{n}" for n in NUMBERS] + [f"beyond-{name}" for name in beyond.NAMES]
+    stems = [f"fig{n}" for n in NUMBERS] + [f"beyond-{name}" for name in ablations.NAMES]
     drawn = {f"{stem}-{theme}.{kind}" for stem in stems for theme in ("light", "dark") for kind in ("png", "svg")}
     assert files == drawn | {f"{stem}.csv" for stem in stems} | {"table1.csv", "claims.csv", "beyond.csv"}
     assert all((written / name).stat().st_size > 100 for name in files)
@@ -132,7 +133,7 @@ def test_the_csv_of_a_curve_has_the_means_of_the_runs(number, written, records):
         else:
             assert math.isnan(row.low)
             assert math.isnan(row.high)
-        printed = reported.table1(row.dataset, measure).get((row.loss, tau), math.nan)
+        printed = paper_table.table1(row.dataset, measure).get((row.loss, tau), math.nan)
         assert row.paper == pytest.approx(printed * (100 if measure == "probe" else 1), nan_ok=True)
 
 
@@ -151,7 +152,7 @@ def test_what_is_drawn_is_what_the_csv_says_and_the_paper_has_a_panel_of_its_own
     assert sorted(seeds) == pytest.approx(sorted(float(v) for cell in data["values"].dropna() for v in cell.split()))
     bars = np.concatenate([path for bars in left.collections for path in bars.get_segments()])
     np.testing.assert_allclose(bars[:, 1].reshape(-1, 2), data[["low", "high"]].dropna(), rtol=1e-6)
-    assert {line.get_label() for line in right.lines} == {*curves.NAMES.values(), "_ceiling"} - {
+    assert {line.get_label() for line in right.lines} == {*aggregate.NAMES.values(), "_ceiling"} - {
         "Fashion-MNIST",
         "Digits",
         *(["_ceiling"] if number in (5, 7) else []),
@@ -208,7 +209,7 @@ def test_figure_8_has_means_and_quantiles_of_the_anchors(written, records):
     figure = figures.fig8(records, datasets=["cifar10"])
     assert len(figure.axes) == 5
     nearest = figure.axes[0].lines[1].get_ydata()
-    np.testing.assert_allclose(nearest, data.loc[("cifar10", 0.07)].loc[list(curves.RANKS[1:]), "mean"])
+    np.testing.assert_allclose(nearest, data.loc[("cifar10", 0.07)].loc[list(aggregate.RANKS[1:]), "mean"])
 
 
 def test_figure_2_draws_the_first_seeds_map(records):
@@ -358,7 +359,7 @@ def test_wide_intervals_are_cut_and_this_is_said(records):
 
 
 def test_table_1_keeps_the_paper_and_each_scale_apart(records):
-    large = [made_up(loss, tau, seed, base=paper) for loss, tau in reported.COLUMNS for seed in (0, 1)]
+    large = [made_up(loss, tau, seed, base=paper) for loss, tau in paper_table.COLUMNS for seed in (0, 1)]
     table = figures.table1(records + large)
     assert table.columns[:2].tolist() == ["ordinary 0.07", "ordinary 0.3"]
     assert table.columns[-2:].tolist() == ["untrained", "supervised"]
@@ -368,17 +369,17 @@ def test_table_1_keeps_the_paper_and_each_scale_apart(records):
         seeds = {"small": 3, "paper-scale": 2}[source]
         assert ours[source]["hard 0.3"] == f"{mean:.1f} ± {(high - low) / 2:.1f} ({seeds})"
     assert ours["paper-scale"]["untrained"] == "not run"
-    for dataset, measure in reported.PRINTED:
-        unit = f"{measure}, {curves.UNITS[measure]}"
-        row = table.loc[(curves.NAMES[dataset], unit, "paper")]
-        assert row.tolist() == [*reported.PRINTED[dataset, measure].split(), "", ""]
+    for dataset, measure in paper_table.PRINTED:
+        unit = f"{measure}, {aggregate.UNITS[measure]}"
+        row = table.loc[(aggregate.NAMES[dataset], unit, "paper")]
+        assert row.tolist() == [*paper_table.PRINTED[dataset, measure].split(), "", ""]
     assert "paper-scale" not in figures.table1(records).index.get_level_values("source")
     assert set(figures.table1([]).loc["SVHN"].xs("small", level="source").to_numpy().ravel()) == {"not run"}
 
 
 def test_table_csv_names_seeds_and_runs_beside_the_paper(written, records):
     large = [made_up("hard", 0.3, 0, base=paper)]
-    data = curves.table(records + large, reported.DATASETS)
+    data = aggregate.table(records + large, paper_table.DATASETS)
     row = data[(data["dataset"] == "cifar10") & (data["measure"] == "probe") & (data["loss"] == "hard")].iloc[1]
     assert (row["tau"], row["paper"], row["small_seeds"], row["paper_scale_seeds"]) == (0.3, 83.63, 3, 1)
     assert row["small_mean"] == pytest.approx(np.mean(values(records, "cifar10", "hard", 0.3, "probe")))
@@ -413,7 +414,7 @@ def test_curves_are_described_in_words(records):
 def test_drawing_again_gives_the_same_bytes(number, written, records, tmp_path):
     options = {"records": records, "base": small, "datasets": None}
     make = partial(DRAW[number], **options)
-    export.draw(f"fig{number}", tmp_path, figures.numbers(number, **options), make, say=lambda line: None)
+    write_figures.draw(f"fig{number}", tmp_path, figures.numbers(number, **options), make, say=lambda line: None)
     for path in tmp_path.iterdir():
         if path.suffix in (".svg", ".csv"):
             assert path.read_bytes() == (written / path.name).read_bytes()
@@ -428,17 +429,17 @@ def contrast(first, second):
     return max(light(first) / light(second), light(second) / light(first))
 
 
-@pytest.mark.parametrize("theme", export.THEMES)
+@pytest.mark.parametrize("theme", write_figures.THEMES)
 def test_text_and_curves_are_legible_on_each_theme(theme, records):
-    ground = export.THEMES[theme][1]
+    ground = write_figures.THEMES[theme][1]
     for number in NUMBERS:
-        with mpl.style.context(export.look(theme)):
+        with mpl.style.context(write_figures.look(theme)):
             figure = DRAW[number](records, datasets=["cifar10"])
         assert contrast(figure.get_facecolor(), ground) == 1
         inks = {to_hex(text.get_color()) for text in figure.findobj(Text) if text.get_text()}
         assert inks
         assert all(contrast(ink, ground) >= 7 for ink in inks)
-    assert all(contrast(colour, ground) >= 2.5 for colour in panels.COLOURS)
+    assert all(contrast(colour, ground) >= 2.5 for colour in plot_parts.COLOURS)
 
 
 def test_figures_take_their_ink_from_the_style_and_leave_it_alone(records):

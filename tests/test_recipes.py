@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contrastlib.augment import Augmentation
-from contrastlib.recipes import READ_BY, Recipe, by_name, from_dict, live, paper, run_id, small, to_dict, with_settings
+from contrastlib.training.recipes import (
+    READ_BY,
+    Recipe,
+    by_name,
+    from_dict,
+    live,
+    paper,
+    run_id,
+    small,
+    to_dict,
+    with_settings,
+)
 
 # For each setting another value, and the choices under which it is read.
 OTHER = {
@@ -92,7 +103,7 @@ def test_ids_are_what_they_were():
 
 
 def test_ids_do_not_hang_on_the_process():
-    code = "from contrastlib.recipes import *; print(run_id(live()))"
+    code = "from contrastlib.training.recipes import *; print(run_id(live()))"
     out = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "7"}, capture_output=True, text=True)
     assert out.stdout.strip() == run_id(live()), out.stderr
 

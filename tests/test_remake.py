@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from contrastlib import build, grids, recipes, results, train
+from contrastlib.reproduction import grids
+from contrastlib.reproduction.shipped import FOLDER
+from contrastlib.training import build, loop, recipes, run_records
 
 DATA = os.environ.get("CONTRASTLIB_DATA")
 BEGUN = [
@@ -46,12 +48,14 @@ if DATA and all(Path(DATA, recipe.dataset, "train").is_dir() for recipe in BEGUN
 
     @pytest.mark.parametrize("recipe", BEGUN)
     def test_the_first_epoch_is_that_of_the_run(recipe, monkeypatch, tmp_path, one_thread):
-        monkeypatch.setattr(train, "save", stop)
+        monkeypatch.setattr(loop, "save", stop)
         with pytest.raises(Begun):
-            train.pretrain(recipe, folder=tmp_path, device="cpu", progress=False)
+            loop.pretrain(recipe, folder=tmp_path, device="cpu", progress=False)
         [row] = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
-        there = results.read(recipe)
-        here = results.record(recipe, "finished", {}, [], 0.0, "cpu", build.pick_precision(recipe, torch.device("cpu")))
+        there = run_records.read(recipe, FOLDER)
+        here = run_records.record(
+            recipe, "finished", {}, [], 0.0, "cpu", build.pick_precision(recipe, torch.device("cpu"))
+        )
         began = {name: column[0] for name, column in there["history"].items()}
         alike = all(here[what] == there[what] for what in ("hardware", "packages")) and rounding() == FEATURES
         assert row["loss"] == pytest.approx(began["loss"], rel=1e-3 if alike else 0.05)

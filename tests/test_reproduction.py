@@ -7,13 +7,14 @@ import nbformat
 import pandas as pd
 import pytest
 
-from contrastlib import beyond, claims, curves, grids, recipes
-from contrastlib.reported import COLUMNS, table1
-from contrastlib.verdicts import Runs, interval, overall, per_seed
+from contrastlib.reproduction import ablations, aggregate, first_claims, grids
+from contrastlib.reproduction.first_rule import Runs, interval, overall, per_seed
+from contrastlib.reproduction.paper_table import COLUMNS, table1
+from contrastlib.training import recipes
 
-RECORDS = curves.usable(None)
-FOUND = claims.findings(RECORDS)
-ASKED = beyond.answers(RECORDS).set_index(["compared", "measure"])
+RECORDS = aggregate.usable(None)
+FOUND = first_claims.findings(RECORDS)
+ASKED = ablations.answers(RECORDS).set_index(["compared", "measure"])
 
 
 def probe(dataset, taus, loss="contrastive"):
@@ -82,7 +83,7 @@ def test_accuracy_on_cifar100_is_less_than_half_of_the_papers():
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
 def test_hard_negatives_rescue_the_simple_loss(dataset):
     runs = Runs(RECORDS, recipes.small(dataset))
-    ordinary = runs.over("contrastive", claims.TAUS, "probe")
+    ordinary = runs.over("contrastive", first_claims.TAUS, "probe")
     assert len(ordinary) == 3
     assert (runs("simple", None, "probe") < ordinary.min(axis=1)).all()
     assert (runs("hard_simple", None, "probe") > ordinary.max(axis=1)).all()
@@ -210,7 +211,7 @@ def test_both_curves_turn_at_the_left_end(dataset):
 
 
 def test_how_many_negatives_training_looks_at():
-    e = beyond.numbers("effective", RECORDS).pivot(index="epoch", columns="tau", values="mean")
+    e = ablations.numbers("effective", RECORDS).pivot(index="epoch", columns="tau", values="mean")
     assert e[1.0].min() > 0.8 * 7499
     assert e[0.07].iloc[0] < e[0.07].max()
     assert e[0.07].idxmax() == 4 < e[0.07].idxmin()
@@ -291,9 +292,9 @@ def by_keys(measure):
     """For each kind of keys, a frame of a row for each seed and a column for each temperature."""
     return {
         change: pd.DataFrame(
-            {r.tau: beyond.values(RECORDS, r, measure) for r in beyond.changed(recipes.small, "cifar10", change)}
+            {r.tau: ablations.values(RECORDS, r, measure) for r in ablations.changed(recipes.small, "cifar10", change)}
         )
-        for change in beyond.FIGURES["keys"]
+        for change in ablations.FIGURES["keys"]
     }
 
 
@@ -327,7 +328,7 @@ def test_the_differences_in_the_chapters_tables():
     """The chapter's own code, run on the stored outcomes, has the signs of what it names."""
     chapter = nbformat.read(Path(__file__).parent.parent / "book/reproduction.ipynb", as_version=4)
     code = [cell.source for cell in chapter.cells if "PAIRS" in cell.source]
-    names = {"pd": pd, "curves": curves, "interval": interval}
+    names = {"pd": pd, "aggregate": curves, "interval": interval}
     exec("\n".join(code).rpartition("pd.DataFrame")[0], names)
     found = names["points"](Runs(RECORDS, recipes.small("cifar100")), "probe")
     ahead = 100 * (probe("cifar100", [1.0], "hard") - probe("cifar100", [1.0]))[1.0]

@@ -13,9 +13,9 @@ import pytest
 import torch
 from test_train import KEYS, NAMES, TINY, bits, train_tiny
 
-from contrastlib import build, results, train
-from contrastlib.checkpoint import save
-from contrastlib.recipes import to_dict
+from contrastlib.training import build, loop, run_records
+from contrastlib.training.checkpoint import save
+from contrastlib.training.recipes import to_dict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,7 +34,7 @@ def start(recipe, folder):
 
 def test_kill_9_changes_no_bit(tmp_path):
     processes = get_context("forkserver")
-    processes.set_forkserver_preload(["contrastlib.train"])  # PyTorch is imported once, not for each of them
+    processes.set_forkserver_preload(["contrastlib.training.loop"])  # PyTorch is imported once, not for each of them
     chance, log, epochs = random.Random(), tmp_path / "killed" / "log.jsonl", 0
     for _ in range(3):
         child = processes.Process(target=start, args=(KILLED, tmp_path / "killed"))
@@ -90,7 +90,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        results.replace_file(tmp_path / "checkpoint.pt", b"half")
+        run_records.replace_file(tmp_path / "checkpoint.pt", b"half")
     assert (tmp_path / "checkpoint.pt").read_bytes() == whole
 
 
@@ -139,7 +139,7 @@ def test_checkpoint_of_another_run_or_version(tmp_path, change, message):
 
 def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
     recipe = replace(TINY, precision=None, epochs=3)
-    monkeypatch.setattr(train.build, "pick_precision", lambda recipe, device: "float32")
+    monkeypatch.setattr(loop.build, "pick_precision", lambda recipe, device: "float32")
     straight = train_tiny(recipe)
     with monkeypatch.context() as patch:
         saves = []
@@ -149,10 +149,10 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch)
             if len(saves) == 2:
                 raise KeyboardInterrupt
 
-        patch.setattr(train, "save", stop_after_two)
+        patch.setattr(loop, "save", stop_after_two)
         with pytest.raises(KeyboardInterrupt):
             train_tiny(recipe, tmp_path)
-    monkeypatch.setattr(train.build, "pick_precision", lambda recipe, device: "bfloat16")
+    monkeypatch.setattr(loop.build, "pick_precision", lambda recipe, device: "bfloat16")
     resumed = train_tiny(recipe, tmp_path)
     assert resumed.precision == "float32"
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in straight.history]

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from test_sweep import TINY, epochs, holder, until
 
-from contrastlib import results, slurm, sweep, workers
-from contrastlib.recipes import run_id
+from contrastlib.training import local_workers, run_records, slurm, sweep
+from contrastlib.training.recipes import run_id
 
 CONF = """
 ClusterName=test
@@ -130,7 +130,7 @@ def test_a_real_slurm(tmp_path, cluster):
     assert Path(done[0]["log"]).parent == tmp_path / "slurm"
     assert sum("started as job" in line for line in lines) >= 1
     assert len({line.split()[-1].split("_")[0] for line in lines if "submitted as job" in line}) == 1  # one array
-    assert results.read(short[0], tmp_path)["hardware"]["threads"] == 1
+    assert run_records.read(short[0], tmp_path)["hardware"]["threads"] == 1
     begun = epochs(place)
     assert 2 < begun < 2000
 
@@ -138,7 +138,7 @@ def test_a_real_slurm(tmp_path, cluster):
     done = sweep.sweep(recipes, tmp_path, device="cpu", slurm={"timeout_min": 5}, say=lines.append)
     assert [run["status"] for run in done] == ["finished", "there", "there"]
     assert done[0]["epochs"] == begun
-    assert results.read(long, tmp_path)["history"]["epoch"] == list(range(1, 2001))
+    assert run_records.read(long, tmp_path)["history"]["epoch"] == list(range(1, 2001))
 
 
 def test_a_preempted_job_is_queued_again(tmp_path):
@@ -154,7 +154,7 @@ def test_a_preempted_job_is_queued_again(tmp_path):
     (run,) = sweep.sweep([recipe], tmp_path, device="cpu", slurm={"cluster": "local", "timeout_min": 5})
     preemptor.join()
     assert run["status"] == "finished"
-    assert results.read(recipe, tmp_path)["history"]["epoch"] == list(range(1, 81))
+    assert run_records.read(recipe, tmp_path)["history"]["epoch"] == list(range(1, 81))
     assert Path(run["log"]).with_suffix(".out").read_text().count("Requeued job") == 1
 
 
@@ -165,7 +165,7 @@ def test_jobs_without_waiting_and_one_that_fails(tmp_path, monkeypatch):
     (run,) = sweep.sweep([recipe], tmp_path / "runs", device="cpu", slurm={"cluster": "local"}, wait=False)
     assert run["status"] == "submitted"
     os.waitpid(int(run["note"].split()[-1]), 0)
-    run = workers.ended(workers.Run(**run), tmp_path / "runs")
+    run = local_workers.ended(local_workers.Run(**run), tmp_path / "runs")
     assert run.status == "failed"
     assert "has no folder train: put images at" in run.note
 
@@ -199,5 +199,5 @@ def test_without_submitit_or_slurm(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Could not detect .srun."):
         sweep.sweep([TINY], tmp_path, slurm={})
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(ValueError, match=r"pip install 'contrastlib.slurm.'"):
+    with pytest.raises(ValueError, match=r"pip install 'contrastlib.training.slurm.'"):
         sweep.sweep([TINY], tmp_path, slurm={})

@@ -17,8 +17,9 @@ from PIL import Image
 from test_distributed import checkpoint, distance, finish, torchrun
 from test_train import bits, train_tiny
 
-from contrastlib import build, data, distributed, results, train
-from contrastlib.recipes import paper
+from contrastlib import data
+from contrastlib.training import build, distributed, loop, run_records
+from contrastlib.training.recipes import paper
 
 CPU = torch.device("cpu")
 SMALL = replace(
@@ -132,37 +133,37 @@ def test_streamed_is_held_where_crops_change_nothing(tmp_path, monkeypatch, view
 
 def test_run_from_files_resumes_bit_for_bit(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        steps, forward = iter(range(100)), train.forward
+        steps, forward = iter(range(100)), loop.forward
 
         def interrupted(*arguments):
             if next(steps) == 6:  # in the second epoch of four steps
                 raise KeyboardInterrupt
             return forward(*arguments)
 
-        patch.setattr(train, "forward", interrupted)
-        patch.setattr(train, "watch", lambda *_: {})
+        patch.setattr(loop, "forward", interrupted)
+        patch.setattr(loop, "watch", lambda *_: {})
         with pytest.raises(KeyboardInterrupt):
             train_tiny(SMALL, tmp_path / "a")
-        patch.setattr(train, "forward", forward)
+        patch.setattr(loop, "forward", forward)
         train_tiny(SMALL, tmp_path / "a")
         train_tiny(SMALL, tmp_path / "b")
     assert bits(checkpoint(tmp_path / "a")) == bits(checkpoint(tmp_path / "b"))
 
 
 def test_run_from_end_to_end(tmp_path):
-    record = train.run(SMALL, tmp_path, device="cpu", progress=False)
+    record = loop.run(SMALL, tmp_path, device="cpu", progress=False)
     assert record["status"] == "finished"
-    assert results.read(SMALL, tmp_path) == record
+    assert run_records.read(SMALL, tmp_path) == record
     assert record["metrics"]["probe"] > 0.05  # of 100 classes of one image, told apart by colour
     assert record["metrics"]["alignment"] > 0
     assert len(record["map"]["x"]) == 200
     assert all(value is not None for column in record["history"].values() for value in column)
-    again = train.evaluate(train_tiny(SMALL).encoder, SMALL, device="cpu")
+    again = loop.evaluate(train_tiny(SMALL).encoder, SMALL, device="cpu")
     assert again == record["metrics"]
-    none = train.run(replace(SMALL, loss="none"), tmp_path, device="cpu", progress=False)
+    none = loop.run(replace(SMALL, loss="none"), tmp_path, device="cpu", progress=False)
     assert none["metrics"]["probe"] != record["metrics"]["probe"]
-    net = train.supervised(replace(SMALL, epochs=1), device="cpu", progress=False)
-    assert bits(dict(net.state_dict())) != bits(dict(train.untrained(SMALL).state_dict()))
+    net = loop.supervised(replace(SMALL, epochs=1), device="cpu", progress=False)
+    assert bits(dict(net.state_dict())) != bits(dict(loop.untrained(SMALL).state_dict()))
 
 
 def test_what_a_stream_refuses():

@@ -13,9 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from contrastlib import build, costs, grids, results, sweep, train, workers
 from contrastlib.__main__ import main
-from contrastlib.recipes import live, paper, run_id, small, to_dict
+from contrastlib.reproduction import grids
+from contrastlib.reproduction.shipped import FOLDER
+from contrastlib.training import build, cost_estimate, local_workers, loop, run_records, sweep
+from contrastlib.training.recipes import live, paper, run_id, small, to_dict
 
 TINY = replace(live(), limit=96, batch=32, epochs=2, width=4, d=16)
 TINY_ID = run_id(TINY)
@@ -70,13 +72,13 @@ def test_two_at_a_time_and_one_fails(tmp_path, monkeypatch):
     assert "has no folder train: put images at" in done[0]["note"]
     assert lines[-1].startswith(f"{run_id(bad)}  cifar10 contrastive tau 0.2 seed 0: ")
     assert lines[-1].endswith(f"(see {tmp_path / 'runs' / run_id(bad) / 'output.log'})")
-    record = results.read(good, tmp_path / "runs")
+    record = run_records.read(good, tmp_path / "runs")
     assert record["hardware"]["threads"] == max(1, build.cores() // 2)
 
     monkeypatch.setattr(sys, "executable", "/no/python")  # now there is nothing to start
     (again,) = sweep.sweep([good], tmp_path / "runs", say=lines.append)
     assert again["status"] == "there"
-    assert results.read(good, tmp_path / "runs") == record
+    assert run_records.read(good, tmp_path / "runs") == record
 
 
 def test_killed_stopped_and_taken_up_again(tmp_path):
@@ -110,9 +112,9 @@ def test_killed_stopped_and_taken_up_again(tmp_path):
     assert [run["status"] for run in done] == ["finished", "finished"]
     assert all(2 < run["epochs"] < 120 for run in done)
     assert f"resumed after epoch {done[0]['epochs']}" in lines[1]
-    record = results.read(pair[0], tmp_path)
+    record = run_records.read(pair[0], tmp_path)
     torch.set_num_threads(record["hardware"]["threads"])
-    straight = train.run(pair[0], tmp_path / "straight", device="cpu", progress=False)
+    straight = loop.run(pair[0], tmp_path / "straight", device="cpu", progress=False)
     assert record["metrics"] == straight["metrics"]
     assert history(record) == history(straight)
 
@@ -127,33 +129,32 @@ def prepared(recipe, folder):
 
 def test_a_worker_ends_with_its_parent(tmp_path):
     place = prepared(replace(TINY, epochs=100_000), tmp_path)
-    command = [sys.executable, "-m", "contrastlib.workers", str(place), "cpu"]
+    command = [sys.executable, "-m", "contrastlib.training.local_workers", str(place), "cpu"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # the sweep holds the pipe, and nobody else
         until(lambda: epochs(place) > 0)
         process.stdin.close()
         assert process.wait(30) == 1
-    with workers.lock(place / "lock"):
+    with local_workers.lock(place / "lock"):
         pass
 
 
 def test_one_process_a_run(tmp_path):
     place = prepared(TINY, tmp_path)
     message = f"{TINY_ID} is being trained by another process .process {os.getpid()} on .*: wait until it is done"
-    with workers.lock(place / "lock"), pytest.raises(ValueError, match=message):
-        workers.work(str(place), "cpu")
+    with local_workers.lock(place / "lock"), pytest.raises(ValueError, match=message):
+        local_workers.work(str(place), "cpu")
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_what_the_library_ships_is_not_repeated(tmp_path, monkeypatch, no_workers):
+def test_what_the_library_ships_is_not_repeated(tmp_path, no_workers):
     shipped, folder = tmp_path / "shipped", tmp_path / "runs"
     row = {"epoch": 1, "loss": None}
-    results.write(shipped, results.record(TINY, "diverged", {}, [row], 1.0, "cpu", "float32"))
-    monkeypatch.setattr(results, "place", lambda given: shipped if given is None else folder)
+    run_records.write(shipped, run_records.record(TINY, "diverged", {}, [row], 1.0, "cpu", "float32"))
     lines = []
-    (run,) = sweep.sweep([TINY], folder, say=lines.append)
+    (run,) = sweep.sweep([TINY], folder, shipped=shipped, say=lines.append)
     assert run["status"] == "there"
     assert lines[0] == f"{TINY_ID}  digits contrastive tau 0.2 seed 0  already there (diverged)"
-    (run,) = sweep.plan([TINY], folder, again=True)
+    (run,) = sweep.plan([TINY], folder)
     assert run.status == "to do"
 
 
@@ -206,9 +207,9 @@ def slow_operations(recipe, channels, side):
     ],
 )
 def test_operations(recipe, channels, side, images, passes):
-    assert costs.flops(recipe) == recipe.epochs * images * passes * slow_operations(recipe, channels, side)
-    assert costs.flops(recipe, recipe.epochs - 1) == pytest.approx(costs.flops(recipe) / recipe.epochs)
-    assert costs.flops(replace(recipe, loss="none")) == 0
+    assert cost_estimate.flops(recipe) == recipe.epochs * images * passes * slow_operations(recipe, channels, side)
+    assert cost_estimate.flops(recipe, recipe.epochs - 1) == pytest.approx(cost_estimate.flops(recipe) / recipe.epochs)
+    assert cost_estimate.flops(replace(recipe, loss="none")) == 0
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_operations(recipe, channels, side, images, passes):
     [(0, "0 s"), (99, "99 s"), (150, "2 min"), (5999, "100 min"), (9000, "2.5 h"), (300_000, "3.5 days")],
 )
 def test_span(seconds, text):
-    assert costs.span(seconds) == text
+    assert cost_estimate.span(seconds) == text
 
 
 def test_dry_run_adds_up(tmp_path, capsys, monkeypatch, no_workers):
@@ -228,7 +229,7 @@ def test_dry_run_adds_up(tmp_path, capsys, monkeypatch, no_workers):
     assert len(runs) == 4 * 2 * 9
     assert all("to do, about" in line for line in runs)
     assert counts == "72 runs: 0 there, 72 to do (0 of them begun), 0 damaged"
-    hours = sum(18 * costs.flops(paper(name)) for name in names) / 10e12 / 3600
+    hours = sum(18 * cost_estimate.flops(paper(name)) for name in names) / 10e12 / 3600
     days = hours / 24
     assert estimate.startswith(f"ESTIMATE: {days:.1f} days of training in all, {days / 4:.1f} days with 4 workers, ")
     assert f"${2 * hours:.2f} at $2 an hour" in estimate
@@ -238,14 +239,14 @@ def test_dry_run_adds_up(tmp_path, capsys, monkeypatch, no_workers):
 
 def test_dry_run_knows_what_was_measured_and_begun(tmp_path, no_workers):
     rows = [{"epoch": epoch, "images_per_second": speed} for epoch, speed in enumerate((1, 200, 1000), 1)]
-    results.write(tmp_path, results.record(TINY, "finished", {"knn": 1.0}, rows, 1.0, "cpu", "float32"))
+    run_records.write(tmp_path, run_records.record(TINY, "finished", {"knn": 1.0}, rows, 1.0, "cpu", "float32"))
     begun = prepared(replace(TINY, tau=1, epochs=20), tmp_path)
     (begun / "log.jsonl").write_text("{}\n" * 15)
     (begun / "checkpoint.pt").touch()
     lines = []
     recipes = [TINY, replace(TINY, tau=1, epochs=20), replace(TINY, tau=2, width=8), replace(TINY, loss="none")]
     total = sweep.dry_run(recipes, tmp_path, device="cpu", say=lines.append)
-    assert total == pytest.approx(5 * 96 / 200 + costs.flops(recipes[2]) / (costs.CORE * 1e12))
+    assert total == pytest.approx(5 * 96 / 200 + cost_estimate.flops(recipes[2]) / (cost_estimate.CORE * 1e12))
     assert lines[0].endswith("already there")
     assert lines[1].endswith("to resume after epoch 15, about 2 s")
     assert lines[4] == "4 runs: 1 there, 3 to do (1 of them begun), 0 damaged"
@@ -290,12 +291,12 @@ def test_exit_codes(tmp_path, monkeypatch, capsys):
     (recipes, folder, options), _ = given
     assert [(recipe.tau, recipe.seed) for recipe in recipes] == [(0.07, 3), (0.2, 3)]
     assert folder == str(tmp_path)
-    assert options == {"workers": None, "device": None, "again": False, "slurm": None, "wait": True}
+    assert options == {"workers": None, "device": None, "shipped": FOLDER, "slurm": None, "wait": True}
 
     arguments += ["--workers", "3", "--again", "--no-wait", "--slurm", "timeout_min=5", "slurm_partition=gpu"]
     assert ends_as("submitted", "there") == 0
     jobs = {"timeout_min": 5, "slurm_partition": "gpu"}
-    assert given[-1][2] == {"workers": 3, "device": None, "again": True, "slurm": jobs, "wait": False}
+    assert given[-1][2] == {"workers": 3, "device": None, "shipped": None, "slurm": jobs, "wait": False}
 
     monkeypatch.setattr(sweep, "sweep", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(10))
     assert main(arguments) == 130
@@ -308,27 +309,27 @@ def test_each_gpu_has_its_worker(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["0", "1"]
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(3, "cuda")] == ["0", "1", "0"]
-    assert ["CUDA_VISIBLE_DEVICES" in slot for slot in workers.slots(None, "cuda:1")] == [False]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in local_workers.slots(None, None)] == ["0", "1"]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in local_workers.slots(3, "cuda")] == ["0", "1", "0"]
+    assert ["CUDA_VISIBLE_DEVICES" in slot for slot in local_workers.slots(None, "cuda:1")] == [False]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in workers.slots(None, None)] == ["5", "7"]
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in local_workers.slots(None, None)] == ["5", "7"]
     cores = build.cores()
-    assert [slot["OMP_NUM_THREADS"] for slot in workers.slots(None, "cpu")] == ["1"] * cores
+    assert [slot["OMP_NUM_THREADS"] for slot in local_workers.slots(None, "cpu")] == ["1"] * cores
 
 
 def test_train_and_sweep_never_train_one_run_at_once(tmp_path):
-    with results.lock(tmp_path / TINY_ID / "lock"), pytest.raises(ValueError, match="trained by another process"):
-        train.run(TINY, tmp_path, device="cpu", progress=False)
-    assert train.run(TINY, tmp_path, device="cpu", progress=False)["status"] == "finished"
+    with run_records.lock(tmp_path / TINY_ID / "lock"), pytest.raises(ValueError, match="trained by another process"):
+        loop.run(TINY, tmp_path, device="cpu", progress=False)
+    assert loop.run(TINY, tmp_path, device="cpu", progress=False)["status"] == "finished"
 
 
 def test_a_drive_without_locks_can_be_trained_on(tmp_path, monkeypatch):
     def flock(file, how):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(results.fcntl, "flock", flock)
-    assert train.run(replace(TINY, loss="none"), tmp_path, device="cpu", progress=False)["status"] == "finished"
+    monkeypatch.setattr(run_records.fcntl, "flock", flock)
+    assert loop.run(replace(TINY, loss="none"), tmp_path, device="cpu", progress=False)["status"] == "finished"
 
 
 def test_a_checkpoint_without_its_log_is_planned(tmp_path):
@@ -346,12 +347,12 @@ def test_missing_test_images_are_missed_before_training(tmp_path, monkeypatch):
 
     monkeypatch.setattr("contrastlib.data.load", load)
     with pytest.raises(FileNotFoundError, match="no folder test"):
-        train.run(TINY, tmp_path, device="cpu", progress=False)
+        loop.run(TINY, tmp_path, device="cpu", progress=False)
 
 
 def test_a_supervised_net_that_diverges_is_recorded_so(tmp_path):
     wild = replace(TINY, loss="supervised", lr=1e30)
-    assert train.run(wild, tmp_path, device="cpu", progress=False)["status"] == "diverged"
+    assert loop.run(wild, tmp_path, device="cpu", progress=False)["status"] == "diverged"
 
 
 @pytest.mark.parametrize("settings", [["seed=7"], ["tau=0.3", "loss=simple"]])
@@ -372,6 +373,6 @@ def test_a_grid_on_few_images_keeps_a_share_of_them():
 @pytest.mark.parametrize("count", [1, 2, 1000])
 def test_workers_share_the_cores_that_decode_images(monkeypatch, count):
     cores = build.cores()
-    for name, value in workers.slots(count, "cpu")[0].items():
+    for name, value in local_workers.slots(count, "cpu")[0].items():
         monkeypatch.setenv(name, value)
     assert build.decoders() == max(1, cores // count)

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from contrastlib import build, losses, results, train
+from contrastlib import losses
 from contrastlib.data import load
-from contrastlib.recipes import live, run_id
+from contrastlib.training import build, loop, run_records
+from contrastlib.training.recipes import live, run_id
 
 TINY = replace(live(), limit=96, batch=32, epochs=2, width=4, d=16, alpha=0.3, queue_size=64)
 LOSSES = ("contrastive", "simple", "hard", "hard_simple", "triplet_limit", "simple_limit")
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train_tiny(recipe=TINY, folder=None, **options):
-    return train.pretrain(recipe, folder=folder, device="cpu", progress=False, **options)
+    return loop.pretrain(recipe, folder=folder, device="cpu", progress=False, **options)
 
 
 def bits(value):
@@ -42,7 +43,7 @@ def test_live_learns():
     assert [row["epoch"] for row in outcome.history] == list(range(1, 16))
     assert last["loss"] < first["loss"] - 1
     assert last["positive_similarity"] > 0.5 > first["positive_similarity"]
-    trained, start = (train.evaluate(e, recipe, device="cpu") for e in (outcome.encoder, train.untrained(recipe)))
+    trained, start = (loop.evaluate(e, recipe, device="cpu") for e in (outcome.encoder, loop.untrained(recipe)))
     assert trained["probe"] > start["probe"] + 0.02
     assert trained["knn"] > start["knn"] + 0.02
     assert trained["uniformity"] > start["uniformity"] + 1
@@ -50,11 +51,11 @@ def test_live_learns():
 
 def test_supervised_learns():
     recipe = replace(live(), epochs=5)
-    before = train.evaluate(train.untrained(recipe), recipe, device="cpu")
+    before = loop.evaluate(loop.untrained(recipe), recipe, device="cpu")
     state = torch.get_rng_state()
-    encoder = train.supervised(recipe, device="cpu", progress=False)
+    encoder = loop.supervised(recipe, device="cpu", progress=False)
     assert torch.equal(torch.get_rng_state(), state)
-    assert train.evaluate(encoder, recipe, device="cpu")["knn"] > before["knn"] + 0.03
+    assert loop.evaluate(encoder, recipe, device="cpu")["knn"] > before["knn"] + 0.03
 
 
 @pytest.mark.parametrize("keys", KEYS, ids=NAMES)
@@ -130,10 +131,10 @@ def test_what_the_log_says(loss, keys):
     encoder, view = build.build_encoder(recipe, 1), build.build_view(recipe, images)
     g = build.build_keys(recipe, encoder, 96)
     batch = torch.arange(32), [images[:32]] * recipe.views
-    told = train.watch(recipe, encoder, g, view, *batch)
+    told = loop.watch(recipe, encoder, g, view, *batch)
     chance = build.generator(recipe, build.VIEWS, "cpu")
     with torch.no_grad():
-        features, arguments = train.forward(recipe, encoder, g, view, *reversed(batch), chance)
+        features, arguments = loop.forward(recipe, encoder, g, view, *reversed(batch), chance)
     expected = slow_watch(recipe, features, arguments)
     assert told == pytest.approx(expected, rel=2e-4)
 
@@ -161,12 +162,12 @@ def test_a_swinging_temperature(monkeypatch):
 
 def test_divergence_is_recorded(tmp_path):
     recipe = replace(TINY, lr=1e30, epochs=5)
-    record = train.run(recipe, tmp_path, device="cpu", progress=False)
+    record = loop.run(recipe, tmp_path, device="cpu", progress=False)
     assert record["status"] == "diverged"
     assert record["metrics"] == {}
     assert record["history"]["loss"][-1] is None
     assert len(record["history"]["loss"]) < 5
-    assert results.read(recipe, tmp_path) == record
+    assert run_records.read(recipe, tmp_path) == record
     log = (tmp_path / run_id(recipe) / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == record["history"]["epoch"]
 
@@ -174,17 +175,17 @@ def test_divergence_is_recorded(tmp_path):
 @pytest.mark.parametrize("loss", ["none", "supervised"])
 def test_the_nets_beside(tmp_path, loss):
     recipe = replace(TINY, loss=loss)
-    record = train.run(recipe, tmp_path, device="cpu", progress=False)
+    record = loop.run(recipe, tmp_path, device="cpu", progress=False)
     assert record["status"] == "finished"
     assert record["history"] == {}
-    net = train.untrained(recipe) if loss == "none" else train.supervised(recipe, device="cpu", progress=False)
-    assert record["metrics"] == train.evaluate(net, recipe, device="cpu")
+    net = loop.untrained(recipe) if loss == "none" else loop.supervised(recipe, device="cpu", progress=False)
+    assert record["metrics"] == loop.evaluate(net, recipe, device="cpu")
     with pytest.raises(ValueError, match="compares no pairs"):
-        train.pretrain(recipe)
+        loop.pretrain(recipe)
 
 
 def test_the_map_of_fig_2(tmp_path):
-    record = train.run(TINY, tmp_path, device="cpu", progress=False)
+    record = loop.run(TINY, tmp_path, device="cpu", progress=False)
     test = load("digits", "test")
     assert sorted(record["map"]["label"]) == sorted(test.labels.tolist())
     assert len(record["map"]["x"]) == len(record["map"]["y"]) == len(test)
@@ -198,29 +199,29 @@ def test_the_map_of_fig_2(tmp_path):
 
 
 def test_features_that_a_gpu_would_not_report(monkeypatch):
-    monkeypatch.setattr(train, "readable", lambda tensor: False)  # values are looked at on the CPU alone
+    monkeypatch.setattr(loop, "readable", lambda tensor: False)  # values are looked at on the CPU alone
     monkeypatch.setattr("contrastlib.checks.readable", lambda tensor: False)
     monkeypatch.setattr("contrastlib.keys.readable", lambda tensor: False)
     assert train_tiny(replace(TINY, lr=1e30, epochs=5)).status == "diverged"
 
 
 def test_run_writes_once(tmp_path, monkeypatch):
-    record = train.run(TINY, tmp_path, device="cpu", progress=False)
+    record = loop.run(TINY, tmp_path, device="cpu", progress=False)
     assert record["status"] == "finished"
     assert record["seconds"] > 0
     assert 0 < record["metrics"]["probe"] <= 1
     assert len(record["metrics"]["neighbour_similarities"]) == 10
-    assert results.read(TINY, tmp_path) == record
-    monkeypatch.setattr(train, "pretrain", None)
-    assert train.run(TINY, tmp_path) == record
+    assert run_records.read(TINY, tmp_path) == record
+    monkeypatch.setattr(loop, "pretrain", None)
+    assert loop.run(TINY, tmp_path) == record
 
 
 def test_evaluate_measures_what_it_is_told():
-    encoder = train.untrained(TINY)
+    encoder = loop.untrained(TINY)
     state = {name: value.clone() for name, value in encoder.state_dict().items()}
-    test = train.evaluate(encoder, TINY, device="cpu")
-    assert test == train.evaluate(encoder, TINY, device="cpu")
-    other = train.evaluate(encoder, replace(TINY, split="train", probe="paper", neighbours=1), device="cpu")
+    test = loop.evaluate(encoder, TINY, device="cpu")
+    assert test == loop.evaluate(encoder, TINY, device="cpu")
+    other = loop.evaluate(encoder, replace(TINY, split="train", probe="paper", neighbours=1), device="cpu")
     assert other["k"] == 1
     assert test["k"] == 96 // 20
     assert all(other[name] != test[name] for name in ("uniformity", "tolerance", "alignment", "probe"))
@@ -250,7 +251,7 @@ def test_compiled_is_the_same_run_up_to_rounding(tmp_path):
     plain = train_tiny(recipe, tmp_path / "plain")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda net: compiler(net, backend="aot_eager", fullgraph=True))
-        patch.setattr(train, "save", interrupt_after(1, train.save))
+        patch.setattr(loop, "save", interrupt_after(1, loop.save))
         with pytest.raises(KeyboardInterrupt):
             train_tiny(recipe, tmp_path / "compiled", compile=True)
     compiled = train_tiny(recipe, tmp_path / "compiled")  # goes on without

@@ -1,0 +1,1 @@
+"""The table of speeds, and what it compares with."""

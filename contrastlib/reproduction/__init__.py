@@ -1,0 +1,1 @@
+"""The reproduction of the paper: its table, grids of runs, claims, verdicts, figures, ablations."""

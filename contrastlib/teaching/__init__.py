@@ -1,0 +1,1 @@
+"""What the chapters of the book need to show things: set-up, widgets, exercises and their grading."""

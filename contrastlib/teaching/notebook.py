@@ -1,0 +1,56 @@
+"""What a chapter of the book needs beside the library: one look for its figures, and numbers for its text."""
+
+import os
+import time
+
+import matplotlib as mpl
+import seaborn as sns
+import torch
+
+from contrastlib.reproduction.plotting import GREY
+
+_started = time.perf_counter()
+
+
+def setup() -> None:
+    """Start the chapter's clock, fix the seed, and give all figures the book's look: transparent, colour-blind safe."""
+    global _started
+    _started = time.perf_counter()
+    torch.manual_seed(0)
+    sns.set_theme(style="ticks", palette="colorblind", font_scale=0.9)
+    greys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    mpl.rcParams.update(dict.fromkeys((*greys, "legend.labelcolor"), GREY))
+    mpl.rcParams.update(
+        {
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "figure.figsize": (5.6, 3.2),
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "svg.hashsalt": "contrastlib",
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # not in a notebook
+        return
+    set_matplotlib_formats("svg")
+
+
+def glue(name: str, value: object) -> None:
+    """Make a number of the notebook available to the book's text; outside the book, do nothing."""
+    try:
+        from myst_nb import glue as paste
+    except ImportError:
+        return
+    paste(name, value, display=False)
+
+
+def run_time() -> str:
+    """How long it is since setup(), and on what: "3 s on 2 CPU cores, torch 2.14.1"."""
+    seconds = time.perf_counter() - _started
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    return f"{seconds:.0f} s on {device}, torch {torch.__version__.split('+')[0]}"
