@@ -94,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     drawn.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
     drawn.add_argument("--runs", metavar="DIR", help="the outcomes to draw (default: those that come with the library)")
     drawn.add_argument(
-        "--recipe", choices=("small", "paper"), default="small", help="the recipe of the runs to draw (default: small)"
+        "--recipe",
+        choices=("small", "desk", "paper"),
+        help="the recipe of the runs to draw (default: all that have runs)",
     )
     drawn.add_argument(
         "--dataset", nargs="+", metavar="NAME", help="one or more (default: the paper's, and others with runs)"
@@ -184,12 +186,11 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def figures(options: argparse.Namespace) -> int:
-    """Write the figures, the table and the verdicts."""
+    """Write the figures, the tables and the verdicts."""
     from contrastlib.reproduction import write_figures
-    from contrastlib.training import recipes
 
-    base = {"small": recipes.small, "paper": recipes.paper}[options.recipe]
-    write_figures.write(options.out, options.runs, base, options.dataset)
+    scales = None if options.recipe is None else [options.recipe]
+    write_figures.write(options.out, options.runs, scales, options.dataset)
     return 0
 
 

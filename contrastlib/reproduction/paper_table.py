@@ -1,4 +1,6 @@
-"""The numbers that Wang & Liu (CVPR 2021) print: Table 1. The curves of their figures are images, without numbers."""
+"""The numbers that Wang & Liu (CVPR 2021) print: Table 1. The curves of their figures are images,
+without numbers.
+"""
 
 COLUMNS = (
     ("contrastive", 0.07),
@@ -13,8 +15,10 @@ COLUMNS = (
     ("hard_simple", None),
 )
 DATASETS = ("cifar10", "cifar100", "svhn", "imagenet100")
+MEASURES = ("probe", "uniformity", "tolerance")
 
-# Linear accuracy in per cent, -L_uniformity, and the mean similarity of images of one class, in the order of COLUMNS.
+# Linear accuracy in per cent, -L_uniformity, and the mean similarity of images of one class, in the
+# order of COLUMNS.
 PRINTED = {
     ("cifar10", "probe"): "79.75 83.27 82.69 82.21 74.83 79.2 83.63 84.19 84.19 84.84",
     ("cifar10", "uniformity"): "3.86 3.60 3.17 2.96 1.68 3.88 3.89 3.87 3.86 3.85",
@@ -31,8 +35,17 @@ PRINTED = {
 }
 
 
+def as_printed(dataset: str, measure: str) -> dict[tuple[str, float | None], str]:
+    """What Table 1 prints, by column; empty for a data set that it does not have."""
+    if (dataset, measure) not in PRINTED:
+        return {}
+    return dict(zip(COLUMNS, PRINTED[dataset, measure].split(), strict=True))
+
+
 def table1(dataset: str, measure: str) -> dict[tuple[str, float | None], float]:
-    """What Table 1 has for a data set and "probe" (accuracy in [0, 1]), "uniformity" or "tolerance", by column."""
+    """What Table 1 has for a data set and "probe" (accuracy in [0, 1]), "uniformity" or
+    "tolerance", by column.
+    """
     scale = 0.01 if measure == "probe" else 1.0
-    values = [round(float(text) * scale, 6) for text in PRINTED[dataset, measure].split()]
-    return dict(zip(COLUMNS, values, strict=True))
+    printed = as_printed(dataset, measure)
+    return {column: round(float(text) * scale, 6) for column, text in printed.items()}

@@ -1,28 +1,33 @@
 """The rule by which a claim of the paper counts as reproduced, and the intervals that it needs.
 
-Every claim has one primary part, which alone decides it; its other parts are details. A part is an effect: a number
-that the claim says is above zero. Its verdict is one of five words:
+Every claim has one primary part, which alone decides it; its other parts are details. A part is an
+effect: a number that the claim says is above zero. Its verdict is one of five words:
 
-- "reproduced": the 95 % interval lies above zero and the mean is at least the bar, half of the paper's own effect;
+- "reproduced": the 95 % interval lies above zero and the mean is at least the bar, half of the
+  paper's own effect;
 - "smaller than in the paper": the interval lies above zero and the mean is below the bar;
 - "undecided": the interval holds zero;
 - "opposite here": the interval lies below zero;
 - "not run": a run is missing.
 
-Where the paper prints no number, the bar is zero. Where a claim says that two things are as good, the effect is the raw
-difference plus a margin, and both are shown. A yes or no is a count of seeds and has no interval.
+Where the paper prints no number, the bar is zero. Where a claim says that two things are as good,
+the effect is the raw difference plus a margin, and both are shown. A yes or no is a count of seeds
+and has no interval.
 
-Intervals. Three seeds have two degrees of freedom, and an interval on them alone is luck. So the variance between seeds
-is pooled over the cells of one data set, one recipe and one measure, if Bartlett's test does not refuse at 5 % that
-their spreads are alike. Where it does, and where an effect is no weighted sum of cells, the interval is Student's t
-over the seeds' own effects. A recipe with fewer than `ENOUGH` degrees of freedom borrows its variance from `small`:
-pooled if alike there, else that of the same effect there; such an interval is marked as borrowed.
+Intervals. Three seeds have two degrees of freedom, and an interval on them alone is luck. So the
+variance between seeds is pooled over the cells of one data set, one recipe and one measure, if
+Bartlett's test does not refuse at 5 % that their spreads are alike. Where it does, and where an
+effect is no weighted sum of cells, the interval is Student's t over the seeds' own effects. A
+recipe with fewer than `ENOUGH` degrees of freedom borrows its variance from `small`: pooled if
+alike there, else that of the same effect there; such an interval is marked as borrowed.
 
-Several data sets. The overall word of a claim is judged by the mean of its effects, as multiples of the paper's, over
-the paper's own data sets of one recipe. Other data sets are a transfer: they have a word of their own and no say.
+Several data sets. The overall word of a claim is judged by the mean of its effects, as multiples of
+the paper's, over the paper's own data sets of one recipe. Other data sets are a transfer: they have
+a word of their own and no say.
 
-This rule replaces that of `verdicts`, under which the first edition judged its runs of the recipe `small`. For those
-runs it is new, and their data had been seen; for all others it was written down before the first of them.
+The first edition judged its runs of the recipe `small` by another rule; what it said is in
+first_edition.csv. For those runs this rule is new, and their data had been seen. For all others it
+was written down before the first of them.
 """
 
 import math
@@ -33,32 +38,24 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["WORDS", "Estimate", "Part", "Spread", "estimate", "join", "spread", "word"]
+from contrastlib.reproduction.run_index import Cell, Measure, label
+
+__all__ = ["WORDS", "Estimate", "Part", "Spread", "estimate", "interval", "join", "spread", "word"]
 
 WORDS = ("reproduced", "smaller than in the paper", "undecided", "opposite here", "not run")
 LEVEL = 0.95
 ENOUGH = 10  # degrees of freedom between seeds
-
-Cell = tuple[str, float | None]  # loss and temperature, None where the loss has none
-Measure = str | Callable[[dict], float]  # a metric's name, or a function of a record
-
-
-def label(cell: Cell) -> str:
-    """A cell's name, and its column in a frame of values: "hard 0.3", or "simple"."""
-    loss, tau = cell
-    if tau is None:
-        return loss
-    return f"{loss} {tau:g}"
 
 
 @dataclass(frozen=True)
 class Part:
     """One effect of a claim.
 
-    says: what the effect is. measure: what is read from a run. weights: the effect as a weighted sum of cells' means.
-    combine: where it is no such sum, a function from a frame of the cells' values (a row for each seed, a column for
-    each cell) to the effect of each seed; the cells are then the keys of weights. paper: the same effect in the paper,
-    None where it prints no number. margin: what is added to the raw difference where a claim says "as good".
+    says: what the effect is. measure: what is read from a run. weights: the effect as a weighted
+    sum of cells' means. combine: where it is no such sum, a function from a frame of the cells'
+    values (a row for each seed, a column for each cell) to the effect of each seed; the cells are
+    then the keys of weights. paper: the same effect in the paper, None where it prints no number.
+    margin: what is added to the raw difference where a claim says "as good".
     """
 
     claim: str
@@ -97,7 +94,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Spread:
-    """How much runs differ between seeds: variance, its degrees of freedom, and Bartlett's p that cells are alike."""
+    """How much runs differ between seeds: variance, its degrees of freedom, and Bartlett's p that
+    cells are alike.
+    """
 
     variance: float
     freedom: int
@@ -113,9 +112,9 @@ class Spread:
 class Estimate:
     """An effect with its 95 % interval.
 
-    effect, low and high are NaN where a run is missing; low and high are infinite where one seed has no variance to
-    borrow. seeds: the fewest seeds of any cell. error and freedom: standard error and its degrees of freedom. how:
-    "pooled", "t", "borrowed" or "none".
+    effect, low and high are NaN where a run is missing; low and high are infinite where one seed
+    has no variance to borrow. seeds: the fewest seeds of any cell. error and freedom: standard
+    error and its degrees of freedom. how: "pooled", "t", "borrowed" or "none".
     """
 
     effect: float
@@ -125,6 +124,20 @@ class Estimate:
     error: float
     freedom: float
     how: str
+
+
+def interval(values: Iterable[float]) -> tuple[float, float, float]:
+    """Mean and 95 % interval of the mean by Student's t: infinite for one value, NaN for none."""
+    array = np.asarray(list(values), dtype=float)
+    count = len(array)
+    if count == 0:
+        return math.nan, math.nan, math.nan
+    mean = float(array.mean())
+    if count == 1:
+        return mean, -math.inf, math.inf
+    error = array.std(ddof=1) / math.sqrt(count)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, count - 1) * error)
+    return mean, mean - half, mean + half
 
 
 def spread(groups: Iterable[Iterable[float]]) -> Spread:
@@ -142,18 +155,24 @@ def spread(groups: Iterable[Iterable[float]]) -> Spread:
     return Spread(float(squares / freedom), freedom, p)
 
 
-def estimate(part: Part, values: pd.DataFrame, pool: Spread, borrow: tuple[pd.DataFrame, Spread] | None) -> Estimate:
+def estimate(
+    part: Part, values: pd.DataFrame, pool: Spread, borrow: tuple[pd.DataFrame, Spread] | None
+) -> Estimate:
     """A part's effect and interval.
 
-    values: the measure by seed (rows) and cell (columns) of the runs to be judged, NaN where a run is missing. pool:
-    the spread of all cells of that recipe. borrow: the same two of the recipe `small`, for runs of another recipe.
+    values: the measure by seed (rows) and cell (columns) of the runs to be judged, NaN where a run
+    is missing. pool: the spread of all cells of that recipe. borrow: the same two of the recipe
+    `small`, for runs of another recipe.
     """
     counts = values.count()
     seeds = int(counts.min()) if len(counts) else 0
     if seeds == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
     if part.combine is None:
-        effect = sum(weight * values[label(cell)].mean() for cell, weight in part.weights.items()) + part.margin
+        effect = (
+            sum(weight * values[label(cell)].mean() for cell, weight in part.weights.items())
+            + part.margin
+        )
         share = sum(weight**2 / counts[label(cell)] for cell, weight in part.weights.items())
     else:
         effect = float(part.by_seed(values).mean())
@@ -162,11 +181,17 @@ def estimate(part: Part, values: pd.DataFrame, pool: Spread, borrow: tuple[pd.Da
     half = math.inf
     if freedom > 0:
         half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
-    return Estimate(float(effect), float(effect - half), float(effect + half), seeds, float(error), freedom, how)
+    return Estimate(
+        float(effect), float(effect - half), float(effect + half), seeds, float(error), freedom, how
+    )
 
 
 def _error(
-    part: Part, values: pd.DataFrame, share: float, pool: Spread, borrow: tuple[pd.DataFrame, Spread] | None
+    part: Part,
+    values: pd.DataFrame,
+    share: float,
+    pool: Spread,
+    borrow: tuple[pd.DataFrame, Spread] | None,
 ) -> tuple[float, float, str]:
     """Standard error, degrees of freedom, and where they come from, by the rule above."""
     own = part.by_seed(values)
@@ -198,7 +223,8 @@ def word(found: Estimate, bar: float) -> str:
 
 
 def join(found: Iterable[tuple[Part, Estimate]]) -> tuple[Estimate, float]:
-    """The mean over data sets of one part's effects, each divided by the paper's where it has one, and the bar.
+    """The mean over data sets of one part's effects, each divided by the paper's where it has one,
+    and the bar.
 
     Data sets that were not run are left out. The degrees of freedom are Satterthwaite's.
     """
@@ -214,7 +240,9 @@ def join(found: Iterable[tuple[Part, Estimate]]) -> tuple[Estimate, float]:
     if not math.isfinite(variance):
         return Estimate(effect, -math.inf, math.inf, seeds, math.inf, 0, how), bar
     error = math.sqrt(variance)
-    parts = [v**2 / one.freedom for v, (_, one) in zip(variances, pairs, strict=True) if one.freedom]
+    parts = [
+        v**2 / one.freedom for v, (_, one) in zip(variances, pairs, strict=True) if one.freedom
+    ]
     freedom = math.inf if sum(parts) == 0 else variance**2 / sum(parts)
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
     return Estimate(effect, effect - half, effect + half, seeds, error, freedom, how), bar

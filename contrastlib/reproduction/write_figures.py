@@ -1,123 +1,268 @@
-"""All figures and the table as files, from runs alone: `contrastlib figures` calls `write`. Same runs, same bytes."""
+"""All figures and tables as files, from runs alone: `contrastlib figures` calls `write`. Same runs,
+same bytes.
+"""
 
 import math
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 
 import matplotlib.style
 import pandas as pd
 from matplotlib.figure import Figure
 
-from contrastlib.reproduction import ablations, aggregate, figures, first_claims, grids
-from contrastlib.reproduction.first_rule import overall
+from contrastlib.reproduction import (
+    ablation_figures,
+    ablations,
+    aggregate,
+    claims,
+    figures,
+    identities,
+    judging,
+    tables,
+    verdict_figures,
+)
 from contrastlib.reproduction.paper_table import DATASETS
 from contrastlib.reproduction.plotting import LOOK
-from contrastlib.reproduction.shipped import read_shipped
-from contrastlib.training import recipes, run_records
+from contrastlib.reproduction.shipped import read_shipped, without_pilot
+from contrastlib.training import run_records
 
 __all__ = ["THEMES", "claims_table", "write"]
 
-INKS = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
+INKS = (
+    "text.color",
+    "axes.labelcolor",
+    "axes.edgecolor",
+    "axes.titlecolor",
+    "xtick.color",
+    "ytick.color",
+    "legend.labelcolor",
+)
+GROUNDS = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
 THEMES = {"light": ("#1f2328", "#ffffff"), "dark": ("#e6e6e6", "#14181e")}  # ink and ground
-SHAPE = {"font.size": 10.0, "savefig.dpi": 160, "axes.spines.top": False, "axes.spines.right": False}
+SHAPE = {
+    "font.size": 10.0,
+    "savefig.dpi": 160,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def look(theme: str) -> list:
     """The style of a theme, whatever the reader's own settings are."""
     ink, ground = THEMES[theme]
-    grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), ground)
-    return ["default", LOOK | SHAPE | dict.fromkeys((*INKS, "legend.labelcolor"), ink) | grounds]
+    inks = dict.fromkeys(INKS, ink)
+    grounds = dict.fromkeys(GROUNDS, ground)
+    return ["default", LOOK | SHAPE | inks | grounds]
 
 
 def write(
     out: str | Path,
     runs: str | Path | None = None,
-    base: aggregate.Base = recipes.small,
+    scales: Iterable[str] | None = None,
     datasets: Iterable[str] | None = None,
     say: Callable[[str], object] = print,
 ) -> list[Path]:
-    """Write figN-THEME.png and .svg and figN.csv for N = 1 ... 9, table1.csv and first_claims.csv; return their paths.
+    """Write figN-THEME.png and .svg and figN.csv for N = 1 ... 9, the verdicts, and the tables;
+    return their paths.
 
-    What goes beyond the paper comes as beyond-NAME in the same forms, and ablations.csv.
+    The verdicts are verdicts, forest and dumbbells-DATASET in the same forms; the tables are
+    table1.csv, claims.csv (every part with its word, and what the first edition said),
+    identities.csv and beyond.csv; the ablations come as beyond-NAME.
 
-    out: the folder, made if need be. runs: the folder with the outcomes; None: those that come with the library. base,
-    datasets: which runs, as in `figures`. say: takes the report's lines.
-    Errors: FileNotFoundError for no folder of runs, ValueError for a damaged outcome, an unknown data set
-    or an `out` that is a file.
+    out: the folder, made if need be. runs: the folder with the outcomes; None: those that come with
+    the package. scales, datasets: which runs, as in `figures`. say: takes the report's lines.
+    Errors: FileNotFoundError for no folder of runs, ValueError for a damaged outcome, an unknown
+    data set or scale, or an `out` that is a file.
     """
-    start, out, files = time.monotonic(), Path(out), []
+    start = time.monotonic()
+    out = Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder to write the figures to")
-    every = read_shipped() if runs is None else run_records.read_all(runs)
-    records = aggregate.usable(every)
-    shown = aggregate.shown(records, base, datasets=datasets)
-    datasets = None if datasets is None else shown
-    tables = {"table1": table_rows(records, datasets), "claims": claims_table(records, base, datasets)}
-    tables["beyond"] = ablations.answers(records, base, shown[0])
+    records = read_shipped() if runs is None else without_pilot(run_records.read_all(runs))
+    shown_scales = figures.chosen_scales(records, scales)
+    first = shown_scales[0]
+    shown = aggregate.shown(records, first, datasets=datasets)
+    if datasets is not None:
+        datasets = shown
     out.mkdir(parents=True, exist_ok=True)
-    counts = (aggregate.cells(records, base, name, *cell) for name in shown for cell in grids.CELLS["all"])
-    used = sum(len(found) + lost for found, lost in counts)
-    say(f"outcomes read: {len(every)}, of which the {aggregate.scale(base)} recipe's and shown here: {used}")
-    options, one = {"base": base, "datasets": datasets}, {"base": base, "dataset": shown[0]}
-    for n in range(1, 10):
-        make = partial(getattr(figures, f"fig{n}"), records, **options)
-        files += draw(f"fig{n}", out, figures.numbers(n, records, **options), make, say)
-    for name in ablations.NAMES:
-        make = partial(ablations.draw, name, records, **one)
-        files += draw(f"beyond-{name}", out, ablations.numbers(name, records, **one), make, say)
-    for name, data in tables.items():
+    say(f"outcomes read: {len(records)}; scales shown: {', '.join(shown_scales)}")
+    files = write_paper_figures(records, out, shown_scales, datasets, say)
+    files += write_verdicts(records, out, shown_scales, shown, say)
+    for name in ablations.NAMES_OF_FIGURES:
+        data = ablations.numbers(name, records, first, shown[0])
+        files += write_one(
+            f"beyond-{name}",
+            out,
+            data,
+            lambda name=name: ablation_figures.draw(name, records, first, shown[0]),
+            say,
+        )
+    written = {
+        "table1": tables.table(records, shown),
+        "beyond": ablations.answers(records, first, shown[0]),
+    }
+    for name, data in written.items():
         files.append(to_csv(data, out / f"{name}.csv"))
         say(files[-1].name)
     say(f"{len(files)} files in {out} in {time.monotonic() - start:.1f} s")
     return files
 
 
-def draw(
-    stem: str, out: Path, data: pd.DataFrame, make: Callable[[], Figure], say: Callable[[str], object]
+def write_paper_figures(
+    records: list[dict],
+    out: Path,
+    scales: list[str],
+    datasets: Iterable[str] | None,
+    say: Callable[[str], object],
 ) -> list[Path]:
-    """Write one figure, in both themes, and its numbers; say and return the files."""
-    made = [to_csv(data, out / f"{stem}.csv")]
-    for theme in THEMES:
-        with matplotlib.style.context(look(theme)):
-            figure = make()
-            for kind in ("png", "svg"):
-                made.append(out / f"{stem}-{theme}.{kind}")
-                figure.savefig(made[-1], metadata={"Date": None} if kind == "svg" else None)
-                figure.set_layout_engine("none")  # it is laid out
-    say(" ".join(path.name for path in made))
-    return made
+    """Figures 1 to 9."""
+    files = []
+    for number in range(1, 10):
+        draw = getattr(figures, f"fig{number}")
+        data = figures.numbers(number, records, scales=scales, datasets=datasets)
+        files += write_one(
+            f"fig{number}",
+            out,
+            data,
+            lambda draw=draw: draw(records, scales=scales, datasets=datasets),
+            say,
+        )
+    return files
 
 
-def table_rows(records: list[dict], datasets: Iterable[str] | None) -> pd.DataFrame:
-    """Table 1 as numbers, each scale in columns of its own."""
-    return aggregate.table(records, aggregate.shown(records, recipes.small, DATASETS, datasets))
+def write_verdicts(
+    records: list[dict],
+    out: Path,
+    scales: list[str],
+    datasets: list[str],
+    say: Callable[[str], object],
+) -> list[Path]:
+    """The grid, the forest plot, Table 1 as dumbbells, and the tables of claims and identities."""
+    judged = {
+        scale: judging.judge_all(records, scale, datasets)
+        for scale in dict.fromkeys([*scales, "desk"])
+    }
+    table = verdict_figures.verdict_table(judged)
+    table.columns = [f"{scale}, {name}" for scale, name in table.columns]
+    files = write_one(
+        "verdicts",
+        out,
+        table.rename_axis("claim").reset_index(),
+        lambda: verdict_figures.verdict_grid(judged),
+        say,
+    )
+    files += write_one(
+        "forest",
+        out,
+        verdict_figures.forest_numbers(judged),
+        lambda: verdict_figures.forest(judged),
+        say,
+    )
+    for dataset in datasets:
+        if dataset in DATASETS and aggregate.any_run(records, "small", dataset):
+            files += write_one(
+                f"dumbbells-{dataset}",
+                out,
+                tables.table(records, [dataset]),
+                lambda dataset=dataset: verdict_figures.dumbbells(records, dataset),
+                say,
+            )
+    written = {"claims": claims_table(judged), "identities": identities_table()}
+    for name, data in written.items():
+        files.append(to_csv(data, out / f"{name}.csv"))
+        say(files[-1].name)
+    return files
 
 
-def claims_table(
-    records: Iterable[dict], base: aggregate.Base = recipes.small, datasets: Iterable[str] | None = None
-) -> pd.DataFrame:
-    """Every part of every claim with its verdict, then the claim's on that data set and on all that were run."""
-    records = aggregate.usable(records)
-    datasets = aggregate.shown(records, base, datasets=datasets)
-    found, rows = first_claims.findings(records, base, datasets), []
-    for finding in found:
-        row = {"scale": aggregate.scale(base)} | vars(finding) | {"missing": ", ".join(finding.missing)}
-        row["verdict_on_dataset"] = overall(finding.claim, found, finding.dataset)
+def claims_table(judged: dict[str, list[judging.Judged]]) -> pd.DataFrame:
+    """Every part of every claim with its word, the claim's overall word, and what the first edition
+    said of it.
+    """
+    earlier = judging.first_edition().set_index(["claim", "dataset"])["verdict"]
+    rows = []
+    for scale, found in judged.items():
+        words = {claim: judging.overall(found, claim)[1] for claim in claims.CLAIMS}
+        for one in found:
+            first = earlier.get((one.part.claim, one.dataset), "") if scale == "small" else ""
+            rows.append(
+                {
+                    "scale": scale,
+                    "claim": one.part.claim,
+                    "dataset": one.dataset,
+                    "primary": one.part.primary,
+                    "part": one.part.says,
+                    "effect": one.found.effect,
+                    "low": one.found.low,
+                    "high": one.found.high,
+                    "margin": one.part.margin,
+                    "paper": math.nan if one.part.paper is None else one.part.paper,
+                    "bar": one.part.bar,
+                    "multiple": math.nan
+                    if one.part.paper is None
+                    else one.found.effect / one.part.paper,
+                    "seeds": one.found.seeds,
+                    "interval": one.found.how,
+                    "verdict": one.verdict,
+                    "verdict_of_claim": words[one.part.claim],
+                    "first_edition": first,
+                    "missing": ", ".join(one.missing),
+                    "says": claims.CLAIMS[one.part.claim],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def identities_table() -> pd.DataFrame:
+    """The checks of formulas: the worst distance found, and the largest that would confirm the
+    statement.
+    """
+    rows = []
+    for check in identities.checks():
         rows.append(
-            row | {"verdict_of_claim": overall(finding.claim, found), "says": first_claims.CLAIMS[finding.claim]}
+            {
+                "claim": check.claim,
+                "checked": check.says,
+                "worst": check.worst,
+                "allowed": check.allowed,
+                "holds": check.holds,
+                "says": identities.IDENTITIES[check.claim],
+            }
         )
     return pd.DataFrame(rows)
+
+
+def write_one(
+    stem: str,
+    out: Path,
+    data: pd.DataFrame,
+    draw: Callable[[], Figure],
+    say: Callable[[str], object],
+) -> list[Path]:
+    """Write one figure, in both themes, and its numbers; say and return the files."""
+    files = [to_csv(data, out / f"{stem}.csv")]
+    for theme in THEMES:
+        with matplotlib.style.context(look(theme)):
+            figure = draw()
+            for kind in ("png", "svg"):
+                path = out / f"{stem}-{theme}.{kind}"
+                metadata = {"Date": None} if kind == "svg" else None
+                figure.savefig(path, metadata=metadata)
+                figure.set_layout_engine("none")  # it is laid out
+                files.append(path)
+    say(" ".join(path.name for path in files))
+    return files
 
 
 def to_csv(data: pd.DataFrame, path: Path) -> Path:
     """Write a frame, to nine digits; what holds several values has them with spaces between."""
 
-    def plain(value):
+    def plain(value: object) -> object:
         if isinstance(value, tuple):
-            return " ".join(map(plain, value))
-        return f"{value:.9g}" if isinstance(value, float) and not math.isnan(value) else value
+            return " ".join(str(plain(inner)) for inner in value)
+        if isinstance(value, float) and not math.isnan(value):
+            return f"{value:.9g}"
+        return value
 
     data.map(plain).to_csv(path, index=False, lineterminator="\n")
     return path

@@ -1,0 +1,77 @@
+"""Table 1: what the paper prints, and beside it our runs by scale."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+
+from contrastlib.reproduction import grids
+from contrastlib.reproduction.aggregate import any_run, frame
+from contrastlib.reproduction.names import LOSSES, UNITS
+from contrastlib.reproduction.paper_table import COLUMNS
+from contrastlib.reproduction.run_index import SCALES, label
+
+__all__ = ["TABLE", "cell_text", "column_name", "table"]
+
+TABLE = (*COLUMNS, *grids.BASELINES)
+
+
+def table(records: list[dict], datasets: Iterable[str]) -> pd.DataFrame:
+    """Table 1, a row for each data set, measure and column: what the paper prints, and beside it
+    our runs by scale.
+
+    Columns: dataset, measure, unit, loss, tau, paper; then small_mean, small_low ... small_runs,
+    and the same with desk_ and paper_scale_, the latter only where there are such runs.
+    """
+    datasets = list(datasets)
+    joined = None
+    keys = ["dataset", "measure", "unit", "loss", "tau", "paper"]
+    for scale in SCALES:
+        mine = [name for name in datasets if any_run(records, scale, name)]
+        if scale == "small":
+            mine = datasets
+        if not mine:
+            continue
+        part = scale_table(records, scale, mine)
+        joined = part if joined is None else joined.merge(part, how="left", on=keys)
+    order = joined["dataset"].map(datasets.index)
+    return joined.iloc[order.argsort(kind="stable")].reset_index(drop=True)
+
+
+def scale_table(records: list[dict], scale: str, datasets: list[str]) -> pd.DataFrame:
+    """Table 1's cells at one scale, our columns named after it."""
+    parts = []
+    for measure in UNITS:
+        part = frame(records, scale, datasets, TABLE, measure)
+        parts.append(part.assign(measure=measure, unit=UNITS[measure]))
+    data = pd.concat(parts, ignore_index=True)
+    prefix = "paper_scale" if scale == "paper" else scale
+    ours = ("mean", "low", "high", "seeds", "diverged", "borrowed", "values", "runs")
+    data = data.rename(columns={column: f"{prefix}_{column}" for column in ours})
+    keys = ["dataset", "measure", "unit", "loss", "tau", "paper"]
+    return data[[*keys, *(f"{prefix}_{column}" for column in ours)]]
+
+
+def column_name(loss: str, tau: float | None) -> str:
+    """A column of the table in words, such as "ordinary 0.07"."""
+    return label((LOSSES.get(loss, loss), tau))
+
+
+def cell_text(row: pd.Series, prefix: str, decimals: int) -> str:
+    """A cell of the table: "54.0 ± 0.6 (3)" is mean, half of the 95 % interval, seeds; or what
+    became of its runs.
+    """
+    seeds = row[f"{prefix}_seeds"]
+    diverged = row[f"{prefix}_diverged"]
+    if not seeds > 0:
+        return f"diverged ({diverged:.0f})" if diverged > 0 else "not run"
+    text = f"{row[f'{prefix}_mean']:.{decimals}f}"
+    high = row[f"{prefix}_high"]
+    if not math.isnan(high):
+        text += f" ± {high - row[f'{prefix}_mean']:.{decimals}f}"
+    text += f" ({seeds:.0f}"
+    if row[f"{prefix}_borrowed"]:
+        text += ", borrowed"
+    if diverged > 0:
+        text += f"; {diverged:.0f} diverged"
+    return text + ")"
