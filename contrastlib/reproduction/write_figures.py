@@ -80,14 +80,16 @@ def write(
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder to write the figures to")
     records = read_shipped() if runs is None else without_pilot(run_records.read_all(runs))
-    shown_scales = figures.chosen_scales(records, scales)
+    if datasets is not None:
+        datasets = list(datasets)
+    if scales is not None:
+        scales = list(scales)
+    shown_scales = figures.chosen_scales(records, scales, datasets)
     first = shown_scales[0]
     shown = aggregate.shown(records, first, datasets=datasets)
-    if datasets is not None:
-        datasets = shown
     out.mkdir(parents=True, exist_ok=True)
     say(f"outcomes read: {len(records)}; scales shown: {', '.join(shown_scales)}")
-    files = write_paper_figures(records, out, shown_scales, datasets, say)
+    files = write_paper_figures(records, out, scales, datasets, say)
     files += write_verdicts(records, out, shown_scales, shown, say)
     for name in ablations.NAMES_OF_FIGURES:
         data = ablations.numbers(name, records, first, shown[0])
@@ -112,8 +114,8 @@ def write(
 def write_paper_figures(
     records: list[dict],
     out: Path,
-    scales: list[str],
-    datasets: Iterable[str] | None,
+    scales: list[str] | None,
+    datasets: list[str] | None,
     say: Callable[[str], object],
 ) -> list[Path]:
     """Figures 1 to 9."""
