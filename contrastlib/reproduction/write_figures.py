@@ -24,6 +24,7 @@ from contrastlib.reproduction import (
 )
 from contrastlib.reproduction.paper_table import DATASETS
 from contrastlib.reproduction.plotting import LOOK
+from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped, without_pilot
 from contrastlib.training import run_records
 
@@ -162,7 +163,8 @@ def write_verdicts(
         say,
     )
     for dataset in datasets:
-        if dataset in DATASETS and aggregate.any_run(records, "small", dataset):
+        ran = any(aggregate.any_run(records, scale, dataset) for scale in SCALES)
+        if dataset in DATASETS and ran:
             files += write_one(
                 f"dumbbells-{dataset}",
                 out,
@@ -244,16 +246,27 @@ def write_one(
     """Write one figure, in both themes, and its numbers; say and return the files."""
     files = [to_csv(data, out / f"{stem}.csv")]
     for theme in THEMES:
+        picture = out / f"{stem}-{theme}.png"
+        drawing = out / f"{stem}-{theme}.svg"
         with matplotlib.style.context(look(theme)):
             figure = draw()
-            for kind in ("png", "svg"):
-                path = out / f"{stem}-{theme}.{kind}"
-                metadata = {"Date": None} if kind == "svg" else None
-                figure.savefig(path, metadata=metadata)
+            figure.savefig(picture)
+            if theme == "light":
                 figure.set_layout_engine("none")  # it is laid out
-                files.append(path)
+                figure.savefig(drawing, metadata={"Date": None})
+        if theme != "light":
+            light = (out / f"{stem}-light.svg").read_text(encoding="utf-8")
+            drawing.write_text(in_theme(light, theme), encoding="utf-8")
+        files += [picture, drawing]
     say(" ".join(path.name for path in files))
     return files
+
+
+def in_theme(light: str, theme: str) -> str:
+    """The text of an SVG of the light theme in another: nothing differs but ink and ground."""
+    for before, after in zip(THEMES["light"], THEMES[theme], strict=True):
+        light = light.replace(before, after)
+    return light
 
 
 def to_csv(data: pd.DataFrame, path: Path) -> Path:
