@@ -83,7 +83,7 @@ WORDS = {  # of the primary parts, on cifar10, cifar100 and fashion-mnist, and o
     "C7": ("reproduced", "reproduced", "reproduced", "reproduced"),
     "C8": ("reproduced", "reproduced", "reproduced", "reproduced"),
     "C9": ("reproduced", "reproduced", "opposite here", "reproduced"),
-    "C10": ("opposite here", "opposite here", "undecided", "opposite here"),
+    "C10": ("undecided", "opposite here", "undecided", "opposite here"),
     "C11": ("reproduced", "reproduced", "undecided", "reproduced"),
     "C12": (
         "reproduced",
