@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from contrastlib import gradients, keys, losses, metrics
-from contrastlib.reproduction import first_rule
+from contrastlib.reproduction import verdicts
 
 ROOT = Path(__file__).parent.parent
 TAUS = (0.05, 0.2, 1.0, 5.0)
@@ -555,7 +555,7 @@ def test_eq_interval():
     x, t_975 = [0.4, 0.7, 0.1, 0.6], 3.182446305284263  # Student's t at 0.975 with three degrees of freedom
     mean = sum(x) / 4
     s = (sum((value - mean) ** 2 for value in x) / 3) ** 0.5
-    found = first_rule.interval(x)
+    found = verdicts.interval(x)
     assert found == pytest.approx((mean, mean - t_975 * s / 2, mean + t_975 * s / 2), rel=1e-12)
 
 

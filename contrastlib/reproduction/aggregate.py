@@ -38,10 +38,23 @@ def any_run(records: Iterable[dict], scale: str, dataset: str) -> bool:
     return any(runs.cell(cell) for cell in grids.CELLS["all"])
 
 
-def scales_with_runs(records: list[dict], dataset: str = "cifar10") -> list[str]:
-    """The scales at which a data set has runs; "small" where it has none."""
-    found = [scale for scale in SCALES if any_run(records, scale, dataset)]
+def scales_with_runs(records: list[dict], datasets: Iterable[str] = tuple(NAMES)) -> list[str]:
+    """The scales at which any of some data sets has runs; "small" where there are none."""
+    datasets = list(datasets)
+    found = []
+    for scale in SCALES:
+        if any(any_run(records, scale, dataset) for dataset in datasets):
+            found.append(scale)
     return found or ["small"]
+
+
+def check_datasets(datasets: Iterable[str]) -> None:
+    """ValueError for a name that is no data set."""
+    for name in datasets:
+        if name not in NAMES:
+            raise ValueError(
+                f"there is no data set {name!r}; the data sets are: {', '.join(NAMES)}"
+            )
 
 
 def shown(
@@ -50,23 +63,18 @@ def shown(
     papers: Iterable[str] = DATASETS,
     datasets: Iterable[str] | None = None,
 ) -> list[str]:
-    """The data sets of a figure: those asked for, else the paper's and after them all others that
-    have runs.
+    """The data sets of a figure: those asked for that the scale has, else the paper's and after
+    them all others that have runs.
 
-    Errors: ValueError for a name that is no data set, or that the scale does not have.
+    Errors: ValueError for a name that is no data set.
     """
     papers = list(papers)
     if datasets is None:
-        others = [name for name in NAMES if name not in DATASETS]
+        others = [name for name in NAMES if name not in papers]
         return papers + [name for name in others if any_run(records, scale, name)]
     datasets = list(datasets)
-    for name in datasets:
-        if name not in NAMES:
-            raise ValueError(
-                f"there is no data set {name!r}; the data sets are: {', '.join(NAMES)}"
-            )
-        SCALES[scale].recipe(name)
-    return datasets
+    check_datasets(datasets)
+    return [name for name in datasets if SCALES[scale].has(name)]
 
 
 def frame(
@@ -96,8 +104,8 @@ def cell_numbers(
     measured: judging.Measured, small: judging.Measured, cell: Cell, measure: str
 ) -> dict:
     """Mean, interval, seeds, values and run ids of one cell."""
-    found = measured.runs.finished(cell)
-    values = tuple(factor(measure) * metric(record, measure) for record in found.values())
+    finished = measured.runs.finished(cell)
+    values = tuple(factor(measure) * metric(record, measure) for record in finished.values())
     numbers = {
         "mean": math.nan,
         "low": math.nan,
@@ -106,7 +114,7 @@ def cell_numbers(
         "diverged": measured.runs.diverged(cell),
         "borrowed": False,
         "values": values,
-        "runs": tuple(record["id"] for record in found.values()),
+        "runs": tuple(record["id"] for record in finished.values()),
     }
     if not values:
         return numbers

@@ -1,4 +1,4 @@
-"""What the paper claims, and what each claim is judged by: see `verdict_rule` for how.
+"""What the paper claims, and what each claim is judged by: see `verdicts` for how.
 
 Ten claims are about trained encoders: C3 and C5 to C13. Each has one primary part, which decides
 it, and details. Four more, C1, C2, C4 and C14, and the limit of C3, are statements about formulas.

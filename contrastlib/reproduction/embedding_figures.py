@@ -33,7 +33,8 @@ def draw_maps(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
             here = (data["scale"] == scale) & (data["dataset"] == dataset) & (data["tau"] == tau)
             draw_map(axes, dataset, data[here].dropna(subset="x"))
             axes.set_title(f"{NAMES[dataset]}\n{scale}, $\\tau$ = {tau:g}", fontsize="medium")
-        draw_legend(panels[f"legend {number}"], panels[f"map {number} {taus[0]:g}"])
+        maps = [panels[f"map {number} {tau:g}"] for tau in taus]
+        draw_legend(panels[f"legend {number}"], dataset, maps)
     return plot_parts.footnotes(figure, words.notes(data, grid))
 
 
@@ -45,13 +46,18 @@ def rows_with_runs(data: pd.DataFrame) -> list[tuple[str, str]]:
     return list(found) or pairs[:1]
 
 
+def class_names(dataset: str) -> list[str]:
+    """The names of a data set's first ten classes."""
+    return plot_parts.CLASSES.get(dataset, [f"class {label}" for label in range(10)])
+
+
 def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
     """One map, its points by class."""
     axes.set(xticks=[], yticks=[], aspect="equal", xlim=(-25, 1024), ylim=(-25, 1024))
     axes.spines[:].set(visible=True, alpha=0.4)
     if len(points) == 0:
         plot_parts.centre_text(axes, "not run")
-    names = plot_parts.CLASSES.get(dataset, [f"class {label}" for label in range(10)])
+    names = class_names(dataset)
     for label, part in points.groupby("label"):
         if label < 10:
             axes.scatter(
@@ -69,10 +75,17 @@ def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
             axes.scatter(part["x"], part["y"], s=4, color=ink, alpha=0.3, linewidth=0, zorder=1)
 
 
-def draw_legend(axes: Axes, drawn: Axes) -> None:
-    """The classes of a map, in a panel of their own."""
+def draw_legend(axes: Axes, dataset: str, maps: Sequence[Axes]) -> None:
+    """The classes that any map of a row shows, in a panel of their own, in the order of their
+    labels.
+    """
     axes.set_axis_off()
-    handles, labels = drawn.get_legend_handles_labels()
+    marks = {}
+    for drawn in maps:
+        for handle, title in zip(*drawn.get_legend_handles_labels(), strict=True):
+            marks.setdefault(title, handle)
+    labels = [title for title in class_names(dataset) if title in marks]
+    handles = [marks[title] for title in labels]
     if labels:
         axes.legend(
             handles,

@@ -18,13 +18,26 @@ from matplotlib.figure import Figure
 from contrastlib.metrics import uniformity_ceiling
 from contrastlib.reproduction import aggregate, grids, plot_parts, tables, words
 from contrastlib.reproduction.embedding_figures import draw_maps, draw_profiles
-from contrastlib.reproduction.formula_figures import exchange, penalties
+from contrastlib.reproduction.formula_figures import exchange, fig1, fig3, penalties
 from contrastlib.reproduction.names import DECIMALS, LOSSES, NAMES, UNITS
 from contrastlib.reproduction.paper_table import DATASETS, as_printed
 from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped
 
-__all__ = [*(f"fig{n}" for n in range(1, 10)), "describe", "numbers", "table1"]
+__all__ = [
+    "describe",
+    "fig1",
+    "fig2",
+    "fig3",
+    "fig4",
+    "fig5",
+    "fig6",
+    "fig7",
+    "fig8",
+    "fig9",
+    "numbers",
+    "table1",
+]
 
 Records = Iterable[dict] | None
 Names = Iterable[str] | None
@@ -67,19 +80,28 @@ def numbers(
         raise ValueError(f"there is no figure {number!r}; the paper's are 1 to 9")
     records = read_shipped() if records is None else list(records)
     parts = []
-    for scale in chosen_scales(records, scales):
+    for scale in chosen_scales(records, scales, datasets):
         parts.append(scale_numbers(number, records, scale, datasets))
     return pd.concat(parts, ignore_index=True)
 
 
-def chosen_scales(records: list[dict], scales: Names) -> list[str]:
-    """The scales asked for, else those that have runs; ValueError for one that there is not."""
+def chosen_scales(records: list[dict], scales: Names, datasets: Names = None) -> list[str]:
+    """The scales asked for, else those at which the data sets asked for have runs.
+
+    Errors: ValueError for a scale or a data set that there is not, and for a data set that a scale
+    asked for does not have.
+    """
+    names = NAMES if datasets is None else list(datasets)
+    aggregate.check_datasets(names)
     if scales is None:
-        return aggregate.scales_with_runs(records)
+        return aggregate.scales_with_runs(records, names)
     scales = list(scales)
     for scale in scales:
         if scale not in SCALES:
             raise ValueError(f"there is no scale {scale!r}; the scales are: {', '.join(SCALES)}")
+        if datasets is not None:
+            for name in names:
+                SCALES[scale].recipe(name)
     return scales
 
 
@@ -87,7 +109,6 @@ def scale_numbers(number: int, records: list[dict], scale: str, datasets: Names)
     """`numbers` of one scale."""
     papers = {2: DATASETS[:1], 8: DATASETS[1:2]}.get(number, DATASETS)
     names = aggregate.shown(records, scale, papers, datasets)
-    names = [name for name in names if SCALES[scale].has(name)]
     if number == 2:
         return aggregate.maps(records, scale, names, MAP_TAUS)
     if number == 8:

@@ -4,6 +4,7 @@ A cell is a loss and a temperature, which is None where the loss has none. All r
 compared differ from a base recipe in the cell and the seed alone.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,12 @@ def metric(record: dict, measure: Measure) -> float:
     return record["metrics"][measure]
 
 
+@functools.cache
+def id_of(recipe: Recipe) -> str:
+    """`run_id`, worked out once for each recipe: a figure asks for the same ones many times."""
+    return run_id(recipe)
+
+
 class Runs:
     """The runs of one base recipe among some records.
 
@@ -84,7 +91,7 @@ class Runs:
         """The records of a recipe, finished or diverged, by seed."""
         found = {}
         for seed in self.seeds:
-            record = self.by_id.get(run_id(replace(recipe, seed=seed)))
+            record = self.by_id.get(id_of(replace(recipe, seed=seed)))
             if record is not None:
                 found[seed] = record
         return found

@@ -202,10 +202,18 @@ def forest(judged: JudgedByScale) -> Figure:
         draw_forest(axes, data, [claim], factor)
         axes.set_xlabel(unit)
     plot_parts.legend_above(figure)
-    said = []
-    if (data["how"] == "borrowed").any():
-        said.append("Hollow: desk, one seed, its interval borrowed from small.")
-    return plot_parts.footnotes(figure, said)
+    said = [hollow_note(scale, part) for scale, part in data.groupby("scale", sort=False)]
+    return plot_parts.footnotes(figure, filter(None, said))
+
+
+def hollow_note(scale: str, part: pd.DataFrame) -> str:
+    """What to say of the hollow marks of one scale; nothing of `small`, whose marks are full."""
+    if scale == "small":
+        return ""
+    said = f"Hollow: {scale}, {plot_parts.seeds_in_words(part)}"
+    if (part["how"] == "borrowed").any():
+        said += ", intervals borrowed from small"
+    return said + "."
 
 
 def draw_forest(axes: Axes, data: pd.DataFrame, chosen: list[str], factor: float) -> None:
@@ -257,7 +265,7 @@ def dumbbells(records: Records = None, dataset: str = "cifar10") -> Figure:
     three measures.
     """
     records = read_shipped() if records is None else list(records)
-    scales = aggregate.scales_with_runs(records, dataset)
+    scales = aggregate.scales_with_runs(records, [dataset])
     measures = list(names.UNITS)
     figure = Figure(figsize=(plot_parts.WIDTH, 4.6), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True)

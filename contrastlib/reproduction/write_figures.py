@@ -24,6 +24,7 @@ from contrastlib.reproduction import (
 )
 from contrastlib.reproduction.paper_table import DATASETS
 from contrastlib.reproduction.plotting import LOOK
+from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped, without_pilot
 from contrastlib.training import run_records
 
@@ -80,14 +81,16 @@ def write(
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder to write the figures to")
     records = read_shipped() if runs is None else without_pilot(run_records.read_all(runs))
-    shown_scales = figures.chosen_scales(records, scales)
+    if datasets is not None:
+        datasets = list(datasets)
+    if scales is not None:
+        scales = list(scales)
+    shown_scales = figures.chosen_scales(records, scales, datasets)
     first = shown_scales[0]
     shown = aggregate.shown(records, first, datasets=datasets)
-    if datasets is not None:
-        datasets = shown
     out.mkdir(parents=True, exist_ok=True)
     say(f"outcomes read: {len(records)}; scales shown: {', '.join(shown_scales)}")
-    files = write_paper_figures(records, out, shown_scales, datasets, say)
+    files = write_paper_figures(records, out, scales, datasets, say)
     files += write_verdicts(records, out, shown_scales, shown, say)
     for name in ablations.NAMES_OF_FIGURES:
         data = ablations.numbers(name, records, first, shown[0])
@@ -112,8 +115,8 @@ def write(
 def write_paper_figures(
     records: list[dict],
     out: Path,
-    scales: list[str],
-    datasets: Iterable[str] | None,
+    scales: list[str] | None,
+    datasets: list[str] | None,
     say: Callable[[str], object],
 ) -> list[Path]:
     """Figures 1 to 9."""
@@ -160,7 +163,8 @@ def write_verdicts(
         say,
     )
     for dataset in datasets:
-        if dataset in DATASETS and aggregate.any_run(records, "small", dataset):
+        ran = any(aggregate.any_run(records, scale, dataset) for scale in SCALES)
+        if dataset in DATASETS and ran:
             files += write_one(
                 f"dumbbells-{dataset}",
                 out,
@@ -242,16 +246,27 @@ def write_one(
     """Write one figure, in both themes, and its numbers; say and return the files."""
     files = [to_csv(data, out / f"{stem}.csv")]
     for theme in THEMES:
+        picture = out / f"{stem}-{theme}.png"
+        drawing = out / f"{stem}-{theme}.svg"
         with matplotlib.style.context(look(theme)):
             figure = draw()
-            for kind in ("png", "svg"):
-                path = out / f"{stem}-{theme}.{kind}"
-                metadata = {"Date": None} if kind == "svg" else None
-                figure.savefig(path, metadata=metadata)
+            figure.savefig(picture)
+            if theme == "light":
                 figure.set_layout_engine("none")  # it is laid out
-                files.append(path)
+                figure.savefig(drawing, metadata={"Date": None})
+        if theme != "light":
+            light = (out / f"{stem}-light.svg").read_text(encoding="utf-8")
+            drawing.write_text(in_theme(light, theme), encoding="utf-8")
+        files += [picture, drawing]
     say(" ".join(path.name for path in files))
     return files
+
+
+def in_theme(light: str, theme: str) -> str:
+    """The text of an SVG of the light theme in another: nothing differs but ink and ground."""
+    for before, after in zip(THEMES["light"], THEMES[theme], strict=True):
+        light = light.replace(before, after)
+    return light
 
 
 def to_csv(data: pd.DataFrame, path: Path) -> Path:
