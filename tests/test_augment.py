@@ -12,9 +12,9 @@ from sklearn.datasets import load_sample_image
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import RandomResizedCrop
 
-from contrastlib.augment import (
+from contrastlib.augment import Augmentation
+from contrastlib.image_operations import (
     YIQ,
-    Augmentation,
     adjust_colour,
     crop_boxes,
     gaussian_blur,

@@ -24,6 +24,7 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 import contrastlib.data
+import contrastlib.data_readers
 import contrastlib.image_folder
 from contrastlib.data import imagenet100_classes, load, stream
 
@@ -42,7 +43,7 @@ def alone(monkeypatch, tmp_path):
         raise URLError("name or service not known")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(contrastlib.data, "DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(contrastlib.data_readers, "DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CONTRASTLIB_DATA", raising=False)
 
@@ -392,7 +393,7 @@ def test_silent_server_is_given_up_and_the_time_limit_put_back(root, monkeypatch
 
     monkeypatch.setattr(urllib.request, "urlopen", never)
     assert "timed out" in error_of(lambda: load("svhn", root=root), FileNotFoundError)
-    assert set(limits) == {contrastlib.data.TIMEOUT}
+    assert set(limits) == {contrastlib.data_readers.TIMEOUT}
     assert socket.getdefaulttimeout() is None
 
 

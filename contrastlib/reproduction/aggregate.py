@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 import torch
 
+from contrastlib.data import DATASETS as DATA
 from contrastlib.gradients import relative_penalty
 from contrastlib.losses import contrastive
 from contrastlib.reproduction import grids
@@ -24,14 +25,8 @@ from contrastlib.training.run_records import QUANTILES
 __all__ = ["NAMES", "cells", "describe", "frame", "maps", "notes", "profiles", "scale", "shown", "table", "usable"]
 
 Base = Callable[[str], Recipe]
-NAMES = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "imagenet100": "ImageNet100",
-    "fashion-mnist": "Fashion-MNIST",
-    "digits": "Digits",
-}
+# The titles of the data sets, the paper's first: the order in figures.
+NAMES = {name: DATA[name].title for name in (*DATASETS, *DATA)}
 LOSSES = {
     "contrastive": "ordinary",
     "none": "untrained",

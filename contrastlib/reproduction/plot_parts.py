@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from contrastlib.data import DATASETS
 from contrastlib.reproduction import aggregate
 from contrastlib.reproduction.aggregate import NAMES, Base
 
@@ -17,13 +18,7 @@ BLUE, ORANGE, GREEN, RED, PINK = sns.color_palette("colorblind")[:5]
 BROWN = "#a56b3f"  # seaborn's is too pale for white
 COLOURS = [BLUE, ORANGE, GREEN, RED, PINK, BROWN, "#8c8c8c", "#95901c", "#3d9fd6", "#c0335f"]  # of ten classes
 MARKERS = "os^DvPX*<>"
-CLASSES = {  # names of the first ten, in the order of their labels
-    "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
-    "fashion-mnist": ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"],
-    "cifar100": ["apple", "aquarium fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle"],
-    "svhn": "0123456789",
-    "digits": "0123456789",
-}
+CLASSES = {name: info.first_classes for name, info in DATASETS.items() if info.first_classes}
 STYLES = {  # colour, marker and line of each data set, of each loss, and of each change in `beyond`
     "cifar10": (BLUE, "o", "-"),
     "cifar100": (RED, "s", (0, (5, 1.5))),
