@@ -59,8 +59,8 @@ def reason_to_refuse(image: Image.Image) -> str:
     """Why an image that was opened, but not yet loaded, has no certain 8-bit form; "" if it has."""
     if is_deep(image) and image.mode not in DEEP_MODES.get(image.format, ()):
         return (
-            f"holds numbers of no fixed range (Pillow's mode {image.mode!r}: floats, 32-bit or "
-            "signed integers): save it with 8 or 16 bits a channel, unsigned"
+            "holds numbers of more than 8 bits and of no certain range (Pillow's mode "
+            f"{image.mode!r} in the format {image.format}): save it as a PNG with 8 or 16 bits"
         )
     reduced = ";16" in str(image.tile)  # Pillow will drop the lower byte of each colour
     if reduced and not is_deep(image) and "transparency" in image.info:

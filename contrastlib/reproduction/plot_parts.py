@@ -35,6 +35,7 @@ STYLES = {  # colour, marker and line of each data set, of each loss, and of eac
     "queue": (GREEN, "^", (0, (5, 1.5, 1, 1.5))),
     "in-batch": (PINK, "D", (0, (3, 1, 1, 1, 1, 1))),
 }
+OTHER_STYLE = (COLOURS[6], "X", (0, (1, 1)))  # of a data set that has none of its own
 GAP = (0, (1, 3))  # dots that lead over temperatures without a run
 TITLES = {"small": "our runs, small recipe", "paper-scale": "our runs, the paper's recipe"}
 PAPER = "the paper, Table 1\n(no intervals given)"
@@ -80,7 +81,7 @@ def temperatures(axes: Axes, taus: Iterable[float]) -> None:
 
 def curve(axes: Axes, part: pd.DataFrame, style: str, label: str) -> None:
     """A curve's means, joined where neighbours in tau were run and dotted across gaps; intervals; each seed, faint."""
-    colour, marker, line = STYLES[style]
+    colour, marker, line = STYLES.get(style, OTHER_STYLE)
     found = part[part["seeds"] > 0]
     if len(found) == 0:
         return
@@ -96,7 +97,7 @@ def curve(axes: Axes, part: pd.DataFrame, style: str, label: str) -> None:
 
 def reported(axes: Axes, part: pd.DataFrame, style: str, label: str) -> None:
     """What Table 1 prints: hollow markers, and thin dots to lead the eye from one to the next."""
-    colour, marker, _ = STYLES[style]
+    colour, marker, _ = STYLES.get(style, OTHER_STYLE)
     part = part.dropna(subset="paper")
     if len(part):
         look = {"color": colour, "marker": marker, "markerfacecolor": "none", "markersize": 6}
