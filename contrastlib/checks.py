@@ -6,7 +6,7 @@ costs nothing: on a GPU it would make every step wait for the device.
 
 import math
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -199,6 +199,22 @@ def check_momentum(momentum: float) -> None:
         raise TypeError(f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such as 0.5")
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays")
+
+
+def as_python(value: object) -> object:
+    """NumPy's numbers, arrays and strings as Python's own, lists as tuples; all else as it is.
+
+    So settings can be written to JSON and to a checkpoint, and compared and hashed.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(as_python(inner) for inner in value)
+    if isinstance(value, Integral) and not isinstance(value, int):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, (int, float)):
+        return float(value)
+    return value
 
 
 def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) -> None:

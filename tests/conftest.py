@@ -4,6 +4,8 @@ And what several files use.
 """
 
 import os
+import urllib.request
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -34,3 +36,24 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def own_data_only(monkeypatch, tmp_path):
+    """No network, no data of the user's, a cache folder of the test's own."""
+
+    def refuse(*args, **kwargs):
+        raise URLError("name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr("contrastlib.data_readers.DEBIAN", tmp_path / "debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CONTRASTLIB_DATA", raising=False)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An empty folder for data sets."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder

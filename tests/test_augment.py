@@ -1,8 +1,12 @@
 """The augmentations: each operator against torchvision image by image, the draws' distributions, bad input."""
 
+import dataclasses
 import itertools
+import json
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
@@ -12,9 +16,9 @@ from sklearn.datasets import load_sample_image
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import RandomResizedCrop
 
-from contrastlib.augment import (
+from contrastlib.augment import Augmentation
+from contrastlib.image_operations import (
     YIQ,
-    Augmentation,
     adjust_colour,
     crop_boxes,
     gaussian_blur,
@@ -310,6 +314,59 @@ def test_no_value_is_read(hue_space):
     ],
 )
 def test_bad_settings(setting, error, message):
+    with pytest.raises(error, match=message):
+        Augmentation(**setting)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.longdouble, np.float16, Fraction])
+def test_other_numbers_become_pythons(kind):
+    """So a recipe that holds them can be written to JSON and to a checkpoint, compared and hashed."""
+    half = kind(0.5)
+    augment = Augmentation(
+        crop=(half, kind(1)),
+        ratio=np.array([0.5, 2.0]),
+        size=np.int64(8),
+        brightness=half,
+        hue=half,
+        hue_space=np.str_("yiq"),
+        flip=np.array(0.5),
+        blur_sigma=[half, kind(2)],
+        mean=np.full(3, 0.5, np.float32),
+        std=torch.full((3,), 0.25),
+    )
+    plain = Augmentation(
+        crop=(0.5, 1.0),
+        ratio=(0.5, 2.0),
+        size=8,
+        brightness=0.5,
+        hue=0.5,
+        hue_space="yiq",
+        flip=0.5,
+        blur_sigma=(0.5, 2.0),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+    assert augment == plain
+    assert hash(augment) == hash(plain)
+    for name, value in dataclasses.asdict(augment).items():
+        values = value if isinstance(value, tuple) else (value,)
+        assert {type(one) for one in values} <= {int, float, str}, name
+    assert json.loads(json.dumps(dataclasses.asdict(augment)))["flip"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        ({"flip": np.float32(1.5)}, ValueError, "flip is 1.5"),
+        ({"flip": np.float32("nan")}, ValueError, "flip is nan"),
+        ({"flip": np.bool_(True)}, TypeError, "flip is True, a bool"),
+        ({"flip": np.array([0.5, 0.5])}, TypeError, r"flip is \(0.5, 0.5\), a tuple"),
+        ({"size": np.float32(8)}, ValueError, "size is 8.0; give a whole number"),
+        ({"size": np.int64(0)}, ValueError, "size is 0"),
+        ({"crop": np.array([0.2, 0.5, 1.0])}, TypeError, "give two numbers"),
+    ],
+)
+def test_bad_numbers_of_numpy(setting, error, message):
     with pytest.raises(error, match=message):
         Augmentation(**setting)
 

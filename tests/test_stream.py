@@ -125,7 +125,7 @@ def test_streamed_is_held_where_crops_change_nothing(tmp_path, monkeypatch, view
     whole = replace(SMALL.augmentation, crop=(1.0, 1.0), ratio=(1.0, 1.0), size=16, mean=(0.5,) * 3, std=(0.2,) * 3)
     recipe = replace(SMALL, dataset="cifar10", limit=None, batch=16, augmentation=whole, views=views, epochs=2)
     held = train_tiny(recipe)
-    monkeypatch.setattr(data, "STREAMED", ("cifar10",))
+    monkeypatch.setitem(data.DATASETS, "cifar10", replace(data.DATASETS["cifar10"], streamed=True))
     streamed = train_tiny(recipe)
     assert bits(dict(streamed.encoder.state_dict())) == bits(dict(held.encoder.state_dict()))
     assert [row["loss"] for row in streamed.history] == [row["loss"] for row in held.history]

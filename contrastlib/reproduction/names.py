@@ -1,13 +1,10 @@
 """What data sets, losses and measures are called in figures and tables."""
 
-NAMES = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "imagenet100": "ImageNet100",
-    "fashion-mnist": "Fashion-MNIST",
-    "digits": "Digits",
-}
+from contrastlib.data import DATASETS
+from contrastlib.reproduction.paper_table import DATASETS as PAPER_DATASETS
+
+# The titles of the data sets, the paper's first: the order in figures.
+NAMES = {name: DATASETS[name].title for name in (*PAPER_DATASETS, *DATASETS)}
 LOSSES = {
     "contrastive": "ordinary",
     "hard": "hard",

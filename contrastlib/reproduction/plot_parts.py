@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from contrastlib.data import DATASETS
 from contrastlib.reproduction import words
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.plotting import (
@@ -32,46 +33,7 @@ from contrastlib.reproduction.run_index import SCALES
 WIDTH = 4.6  # inches of a figure: text of 10 points is legible on a phone
 CLASS_COLOURS = [BLUE, ORANGE, GREEN, RED, VIOLET, AMBER, TEAL, PINK, INDIGO, OLIVE]
 MARKERS = "os^DvPX*<>"
-CLASSES = {  # names of the first ten, in the order of their labels
-    "cifar10": [
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
-    ],
-    "fashion-mnist": [
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "boot",
-    ],
-    "cifar100": [
-        "apple",
-        "aquarium fish",
-        "baby",
-        "bear",
-        "beaver",
-        "bed",
-        "bee",
-        "beetle",
-        "bicycle",
-        "bottle",
-    ],
-    "svhn": list("0123456789"),
-    "digits": list("0123456789"),
-}
+CLASSES = {name: info.first_classes for name, info in DATASETS.items() if info.first_classes}
 LONG_DASHES = (0, (5, 1.5))
 DASH_DOT = (0, (5, 1.5, 1, 1.5))
 DASH_DOT_DOT = (0, (3, 1, 1, 1, 1, 1))
@@ -91,6 +53,7 @@ STYLES = {  # colour, marker and line of each data set, each loss, and each abla
     "queue": (GREEN, "^", DASH_DOT),
     "in-batch": (PINK, "D", DASH_DOT_DOT),
 }
+OTHER_STYLE = (TEAL, "X", (0, (1, 1)))  # of a data set that has none of its own
 GAP = (0, (1, 3))  # dots that lead over temperatures without a run
 PAPER = "the paper, Table 1"
 
@@ -153,7 +116,7 @@ def curve(axes: Axes, part: pd.DataFrame, style: str, title: str) -> None:
 
     Intervals whose variance is borrowed are thinner.
     """
-    colour, marker, line = STYLES[style]
+    colour, marker, line = STYLES.get(style, OTHER_STYLE)
     found = part[part["seeds"] > 0]
     if len(found) == 0:
         return
@@ -201,7 +164,7 @@ def error_bars(axes: Axes, rows: pd.DataFrame, colour: str, thickness: float) ->
 
 def paper_points(axes: Axes, part: pd.DataFrame, style: str, title: str) -> None:
     """What Table 1 prints: hollow markers, and thin dots to lead the eye from one to the next."""
-    colour, marker, _ = STYLES[style]
+    colour, marker, _ = STYLES.get(style, OTHER_STYLE)
     part = part.dropna(subset="paper")
     if len(part):
         axes.plot(

@@ -147,7 +147,7 @@ def moved(rows: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
 def build_images(recipe: Recipe, split: str, device: str | torch.device, limit: int | None = None) -> Held | Streamed:
     """The recipe's images of a split; limit as in `data.load`, of the training images the recipe's where it is None."""
     limit = recipe.limit if split == "train" and limit is None else limit
-    kind = Streamed if recipe.dataset in data.STREAMED else Held
+    kind = Streamed if data.dataset_info(recipe.dataset).streamed else Held
     return kind(recipe, split, torch.device(device), limit)
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from contrastlib.data import DATASETS, dataset_info
 from contrastlib.training import build
 from contrastlib.training.recipes import READ_BY, Recipe, from_dict
 
@@ -14,21 +15,12 @@ __all__ = ["CORE", "T4", "estimate", "flops", "span", "speeds"]
 
 # TFLOP/s assumed where nothing was measured: half of what a T4 could do in float32, and one core with a small net.
 T4, CORE = 4.0, 0.05
-SIZES = {  # training images, channels, pixels a side
-    "digits": (1437, 1, 8),
-    "fashion-mnist": (60_000, 1, 28),
-    "cifar10": (50_000, 3, 32),
-    "cifar100": (50_000, 3, 32),
-    "svhn": (73_257, 3, 32),
-    "imagenet100": (126_689, 3, 224),
-}
 
 
 def images(recipe: Recipe) -> int:
     """Training images in an epoch; ValueError for an unknown data set."""
-    if recipe.dataset not in SIZES:
-        raise ValueError(f"there is no data set {recipe.dataset!r}; the names are: {', '.join(SIZES)}")
-    return min(recipe.limit or SIZES[recipe.dataset][0], SIZES[recipe.dataset][0])
+    available = dataset_info(recipe.dataset).train_images
+    return min(recipe.limit or available, available)
 
 
 def flops(recipe: Recipe, epochs: int = 0) -> float:
@@ -37,12 +29,12 @@ def flops(recipe: Recipe, epochs: int = 0) -> float:
     A step is three forward passes for each view, one forward and two for the gradients; a queue's second view is only
     one. The loss, the augmentation and the probe are left out. An untrained network takes none.
     """
-    _, channels, side = SIZES[recipe.dataset] if images(recipe) else None
+    info = dataset_info(recipe.dataset)
     passes = 4 if recipe.g == "queue" else 3 * recipe.views
     if recipe.loss == "batch_norm":
         passes = 1
     trained = 0 if recipe.loss == "none" else images(recipe) * max(0, recipe.epochs - epochs)
-    return trained * passes * forward(shape(recipe), channels, recipe.augmentation.size or side)
+    return trained * passes * forward(shape(recipe), info.channels, recipe.augmentation.size or info.side)
 
 
 def shape(recipe: Recipe) -> tuple:
@@ -65,15 +57,16 @@ def forward(shape: tuple, channels: int, side: int) -> int:
 
 def kind(recipe: Recipe) -> tuple:
     """What two runs must share for one's images a second to tell the other's."""
-    _, channels, side = SIZES[recipe.dataset]
-    return *shape(recipe), channels, recipe.augmentation.size or side, recipe.g, recipe.views, recipe.batch
+    info = dataset_info(recipe.dataset)
+    side = recipe.augmentation.size or info.side
+    return *shape(recipe), info.channels, side, recipe.g, recipe.views, recipe.batch
 
 
 def speeds(records: Iterable[dict], device: str) -> dict[tuple, float]:
     """Images a second for each `kind` of run among the outcomes from "cpu", "cuda" or "mps": medians of the epochs."""
     found: dict[tuple, list[float]] = {}
     for record in records:
-        if record["hardware"].get("kind") == device and record["recipe"]["dataset"] in SIZES:
+        if record["hardware"].get("kind") == device and record["recipe"]["dataset"] in DATASETS:
             column = record["history"].get("images_per_second", [])
             found.setdefault(kind(from_dict(record["recipe"])), []).extend(value for value in column if value)
     return {key: statistics.median(values) for key, values in found.items() if values}

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from contrastlib.checks import check_count
-from contrastlib.data import load
+from contrastlib.data import dataset_info, load
 from contrastlib.training import cost_estimate, loop, run_records
 from contrastlib.training.build import cores, pick_device
 from contrastlib.training.recipes import Recipe, from_dict
@@ -138,7 +138,8 @@ def work(place: str, device: str = "") -> str:
     """
     folder = Path(place).parent
     recipe = from_dict(json.loads((Path(place) / "recipe.json").read_text()))
-    if recipe.dataset not in ("digits", "imagenet100"):
+    info = dataset_info(recipe.dataset)
+    if not info.bundled and not info.streamed:
         with lock(folder / f"{recipe.dataset}.lock", wait=True):  # one worker downloads, the others wait
             for split in ("train", "test"):
                 load(recipe.dataset, split, limit=2)

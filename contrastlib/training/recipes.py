@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from contrastlib.augment import Augmentation
 from contrastlib.checks import check_count, check_momentum, check_one_of, check_positive, check_share, check_tau
+from contrastlib.data import DATASETS
 
 __all__ = ["Recipe", "by_name", "desk", "from_dict", "live", "paper", "run_id", "small", "to_dict", "with_settings"]
 
@@ -55,7 +56,7 @@ READ_BY = {
     "lr_steps": ("schedule", {"steps"}),
 }
 
-ALPHAS = {"cifar10": 0.0819, "cifar100": 0.0819, "svhn": 0.0315, "imagenet100": 0.034}  # the paper's, as printed
+ALPHAS = {name: info.paper_alpha for name, info in DATASETS.items() if info.paper_alpha is not None}
 
 
 @dataclass(frozen=True)
