@@ -45,12 +45,16 @@ HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].map
 def pages() -> dict[str, list[str]]:
     """The pages' names by the part that they belong to, in the book's order."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return {"": [toc["root"]]} | {part["caption"]: [e["file"] for e in part["chapters"]] for part in toc["parts"]}
+    return {"": [toc["root"]]} | {
+        part["caption"]: [e["file"] for e in part["chapters"]] for part in toc["parts"]
+    }
 
 
 def article(html: Path, name: str, names: list[str]) -> BeautifulSoup:
     """A page's text, with its names made different from those of all other pages."""
-    found = BeautifulSoup((html / f"{name}.html").read_text(), "html.parser").select_one("article.bd-article")
+    found = BeautifulSoup((html / f"{name}.html").read_text(), "html.parser").select_one(
+        "article.bd-article"
+    )
     for tag in found.select("script"):
         tag.decompose()
     for tag in found.find_all(True):
@@ -58,7 +62,11 @@ def article(html: Path, name: str, names: list[str]) -> BeautifulSoup:
             tag[key] = " ".join(f"{name}--{one}" for one in tag[key].split())
         for key in {"src", "href"} & set(tag.attrs):
             url, anchor = urldefrag(tag[key])
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), url)) if url else f"{name}.html"
+            path = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), url))
+                if url
+                else f"{name}.html"
+            )
             page = path.removesuffix(".html")
             if urlsplit(url).scheme:
                 continue
@@ -90,8 +98,12 @@ def whole(html: Path, parts: dict[str, list[str]], title: str, author: str) -> s
                 answers.extend(moved)
             articles.append(page)
     if answers.contents:
-        contents.append('<p class="part"><a href="#answers">Solutions and answers</a><span></span></p>')
-        articles.append(f'<article class="bd-article" id="answers"><h1>Solutions and answers</h1>{answers}</article>')
+        contents.append(
+            '<p class="part"><a href="#answers">Solutions and answers</a><span></span></p>'
+        )
+        articles.append(
+            f'<article class="bd-article" id="answers"><h1>Solutions and answers</h1>{answers}</article>'
+        )
     style = Path(__file__).with_name("pdf.css").read_text()
     return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">
 <title>{title}</title>{"".join(map(str, head))}<style>{style}</style></head><body>
@@ -108,7 +120,9 @@ def take_answers(page: BeautifulSoup) -> list:
             continue
         tag["open"] = ""
         if tag.find_parent(id=lambda name: name and name.endswith("--check-yourself")):
-            question = f"<p><strong>{tag.select_one('.sd-summary-text').decode_contents()}</strong></p>"
+            question = (
+                f"<p><strong>{tag.select_one('.sd-summary-text').decode_contents()}</strong></p>"
+            )
             tag.insert_before(BeautifulSoup(question, "html.parser"))
             moved += [BeautifulSoup(question, "html.parser"), tag.select_one(".sd-summary-content")]
             tag.extract()
@@ -131,18 +145,28 @@ def write(html: Path, parts: dict[str, list[str]], target: Path, title: str, aut
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        raise SystemExit("the PDF is printed by chromium or google-chrome, and neither is here: apt install chromium")
+        raise SystemExit(
+            "the PDF is printed by chromium or google-chrome, and neither is here: apt install chromium"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 643, "height": 900})  # as wide as the text on paper
+        page = browser.new_page(
+            viewport={"width": 643, "height": 900}
+        )  # as wide as the text on paper
         page.set_default_timeout(600_000)
         page.route("**/*", serve)
         page.emulate_media(media="print", color_scheme="light")
         page.goto(SITE)
         page.evaluate(FIT)
-        printed = partial(page.pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+        printed = partial(
+            page.pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True
+        )
         reader = PdfReader(BytesIO(printed()))  # says on which page each chapter is
-        starts = [reader.get_destination_page_number(it) + 1 for it in reader.outline if not isinstance(it, list)]
+        starts = [
+            reader.get_destination_page_number(it) + 1
+            for it in reader.outline
+            if not isinstance(it, list)
+        ]
         page.evaluate(NUMBER, starts)
         writer, headings = PdfWriter(BytesIO(printed()), incremental=True), page.evaluate(HEADINGS)
         browser.close()
