@@ -1,9 +1,10 @@
-"""Put notebooks that the tests have executed into Jupyter Book's cache, so that building the book runs nothing again.
+"""Put notebooks that the tests have executed into Jupyter Book's cache, so that building the book
+runs nothing again.
 
     python _ext/cache_executed.py _executed/*.ipynb
 
-An executed NAME.ipynb stands for book/NAME.ipynb. The cache finds it by a hash of its code cells: had the chapter
-changed since, Jupyter Book would find nothing and execute the chapter itself.
+An executed NAME.ipynb stands for book/NAME.ipynb. The cache finds it by a hash of its code cells:
+had the chapter changed since, Jupyter Book would find nothing and execute the chapter itself.
 """
 
 import sys
@@ -21,7 +22,9 @@ def parse_time(stamp: str) -> datetime:
 
 
 def seconds(timing: dict) -> float:
-    """From a cell's start to its answer, of the four times that nbclient notes; 0 for a cell that did not run."""
+    """From a cell's start to its answer, of the four times that nbclient notes; 0 for a cell that
+    did not run.
+    """
     if not timing:
         return 0.0
     start = parse_time(timing["iopub.status.busy"])
@@ -37,7 +40,8 @@ def main(paths: list[str]) -> None:
         total = 0.0
         for cell in notebook.cells:
             if cell.cell_type == "code":
-                # The times must go: the hash covers the cells' metadata, and the chapter itself has none.
+                # The times must go: the hash covers the cells' metadata, and the chapter itself has
+                # none.
                 total += seconds(cell.metadata.pop("execution", {}))
         chapter = str(Path("book", path.name).resolve())
         bundle = CacheBundleIn(notebook, chapter, data={"execution_seconds": total})

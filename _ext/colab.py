@@ -1,8 +1,10 @@
-"""Write colab/NAME.ipynb from every chapter: the same notebook in the plain Markdown that Colab can show.
+"""Write colab/NAME.ipynb from every chapter: the same notebook in the plain Markdown that Colab can
+show.
 
-python _ext/colab.py [--values]: with --values the numbers in the text are taken anew from the chapters as executed by
-`make book`, and kept in colab/values.json; without, those kept there are used. Theorems become bold paragraphs,
-solutions fold, references become links into the book, and a first cell installs the library where it is missing.
+python _ext/colab.py [--values]: with --values the numbers in the text are taken anew from the
+chapters as executed by `make book`, and kept in colab/values.json; without, those kept there are
+used. Theorems become bold paragraphs, solutions fold, references become links into the book, and a
+first cell installs the library where it is missing.
 """
 
 import ast
@@ -37,14 +39,17 @@ LABELLED = re.compile(
 )
 SECTION_LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 START = """\
-# Run this cell first. It takes a minute where the library is missing, and then says what the chapter will run on.
+# Run this cell first. It takes a minute where the library is missing.
 try:
     import contrastlib
 except ImportError:
     %pip install -q git+{repository}
 import torch
 
-print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none, the processor will do")\
+gpu = "none, the processor will do"
+if torch.cuda.is_available():
+    gpu = torch.cuda.get_device_name()
+print("GPU:", gpu)\
 """
 
 
@@ -85,7 +90,8 @@ def titles() -> dict[str, str]:
 
 
 class Numbering:
-    """Counts a chapter's equations, figures, theorems and exercises, and keeps what each label is called.
+    """Counts a chapter's equations, figures, theorems and exercises, and keeps what each label is
+    called.
 
     found: from a label to its name in the book and its address.
     """
@@ -236,7 +242,9 @@ class Writer:
         return f"[{form.format(names, year)}]({site()}/book/bibliography.html)"
 
     def notebook(self, name: str) -> nbformat.NotebookNode:
-        """A chapter for Colab: its title, the link to the book, the cell that installs the library, the rest."""
+        """A chapter for Colab: its title, the link to the book, the cell that installs the library,
+        the rest.
+        """
         book = source(name)
         converted = []
         for cell in book.cells:
@@ -252,7 +260,9 @@ class Writer:
         return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
     def cells(self, cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-        """A cell of the book for Colab, and below a plot its caption; nothing for a cell that the book hides."""
+        """A cell of the book for Colab, and below a plot its caption; nothing for a cell that the
+        book hides.
+        """
         if "remove-cell" in cell.metadata.get("tags", []):
             return []
         if cell.cell_type == "markdown":
@@ -273,7 +283,8 @@ class Writer:
     def link(self, name: str) -> str:
         """Where the notebook is from, and how long it takes."""
         return (
-            f"*A chapter of [{self.title()}]({site()}/book/{name}.html). Numbers in the text are those of the book's "
+            f"*A chapter of [{self.title()}]({site()}/book/{name}.html). Numbers in the text "
+            "are those of the book's "
             f"own run; yours may differ in the last digits.*\n\n{self.expected(name)}"
         )
 
@@ -282,8 +293,10 @@ class Writer:
         seconds, _, where = self.values[f"{name}-run-time"].partition(" s on ")
         minutes = max(0.1, float(seconds) / 60)
         return (
-            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on {where}). On a T4 GPU "
-            "no longer than that (an estimate: no T4 was at hand). Installing the library comes on top.*"
+            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on "
+            f"{where}). On a T4 GPU "
+            "no longer than that (an estimate: no T4 was at hand). Installing the library "
+            "comes on top.*"
         )
 
     def title(self) -> str:
@@ -307,7 +320,9 @@ def fold(summary: str, body: str) -> str:
 
 
 def executed_values() -> dict[str, str]:
-    """Every number that a chapter's text asks for, as it asks for it, from the chapters that `make book` executed."""
+    """Every number that a chapter's text asks for, as it asks for it, from the chapters that `make
+    book` executed.
+    """
     glued = {}
     for name in chapters():
         for cell in nbformat.read(ROOT / "_executed" / f"{name}.ipynb", as_version=4).cells:

@@ -1,8 +1,9 @@
 """Write _build/course.zip: what a lecturer hands out, and what they keep.
 
-python _ext/course.py: students' notebooks without solutions, the same with solutions, slides of every chapter that need
-no network, the lecturer's guide, a lab sheet, and questions for an examination with their answers apart. Figures and
-numbers are those of the chapters as executed by `make book`. The same chapters give the same bytes.
+python _ext/course.py: students' notebooks without solutions, the same with solutions, slides of
+every chapter that need no network, the lecturer's guide, a lab sheet, and questions for an
+examination with their answers apart. Figures and numbers are those of the chapters as executed by
+`make book`. The same chapters give the same bytes.
 """
 
 import base64
@@ -25,9 +26,8 @@ BLOCK = re.compile(
     r"<details>[\s\S]*?</details>|^\$\$[\s\S]*?\$\$|(?:^>.*\n?)+|(?:^(?!\$\$).+\n?)+", re.MULTILINE
 )
 SENTENCE = re.compile(r".+?[.?!](?<!Eq\.)(?<!Fig\.)(?<!al\.)(?=\s+[^\s\d]|$)|.+", re.DOTALL)
-DISPLAYED = re.compile(
-    r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|"
-)  # what a slide shows of a text, beside its first sentence
+# What a slide shows of a text, beside its first sentence.
+DISPLAYED = re.compile(r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|")
 MARKDOWN = (
     MarkdownIt("commonmark")
     .enable("table")
@@ -45,18 +45,22 @@ README = """\
 
 Text and figures: CC BY 4.0. Code: MIT. The book: {site}
 
-- `students/`: the chapters as notebooks, an empty cell after each exercise; the lab sheet. A first cell installs the
-  library where it is missing.
-- `slides/`: a file for each chapter; open it in a browser. Arrow keys turn the slides, `t` changes between light and
-  dark, printing gives one slide a page. No network is needed; `slides/mathjax/` must lie beside the files.
-- `lecturer/`: the guide with its plans, the notebooks with solutions, questions for an examination, and their answers.
+- `students/`: the chapters as notebooks, an empty cell after each exercise; the lab sheet. A first
+  cell installs the library where it is missing.
+- `slides/`: a file for each chapter; open it in a browser. Arrow keys turn the slides, `t` changes
+  between light and dark, printing gives one slide a page. No network is needed; `slides/mathjax/`
+  must lie beside the files.
+- `lecturer/`: the guide with its plans, the notebooks with solutions, questions for an examination,
+  and their answers.
 """
 PAGE = """\
 <!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
-body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 system-ui, sans-serif; }}
+body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem;
+  font: 1rem/1.55 system-ui, sans-serif; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .3em .7em; border-bottom: 1px solid #8888; text-align: left; }}
 </style>{script}</head><body><main>
@@ -75,7 +79,9 @@ class Section:
 
 @dataclass
 class Slide:
-    """A slide: a heading of level "h1" or "h2", blocks of Markdown, and below them at most one figure in HTML."""
+    """A slide: a heading of level "h1" or "h2", blocks of Markdown, and below them at most one
+    figure in HTML.
+    """
 
     heading: str
     blocks: list[str]
@@ -98,7 +104,9 @@ class Student(colab.Writer):
         return text
 
     def answer_kinds(self, title: str, text: str) -> list[str]:
-        """The empty cells after an exercise. One for the pencil may be worked out by hand and checked by code."""
+        """The empty cells after an exercise. One for the pencil may be worked out by hand and
+        checked by code.
+        """
         kinds = []
         if title.startswith("Pencil"):
             kinds.append("markdown")
@@ -146,7 +154,9 @@ class Solved(colab.Writer):
 
 
 class Slides(colab.Writer):
-    """Statements as boxes, no proofs, no solutions, of exercises their titles; no link, since a lecture needs none."""
+    """Statements as boxes, no proofs, no solutions, of exercises their titles; no link, since a
+    lecture needs none.
+    """
 
     def directive(self, kind: str, title: str, lines: list[str]) -> str:
         if kind in ("prf:proof", "solution"):
@@ -169,7 +179,9 @@ class Slides(colab.Writer):
         return text
 
     def sections(self, name: str, executed: Path) -> list[Section]:
-        """The sections of a chapter, its opening first. executed: the folder of the executed chapters."""
+        """The sections of a chapter, its opening first. executed: the folder of the executed
+        chapters.
+        """
         path = executed / f"{name}.ipynb"
         ran = {}
         if path.exists():
@@ -247,7 +259,7 @@ def image_address(data: dict) -> str:
 
 
 def section_slides(section: Section) -> list[Slide]:
-    """A section's slides: its first sentence and what it displays; then its figures, one a slide."""
+    """A section's slides: its first sentence and what it displays; then a slide for each figure."""
     groups = group_blocks([*lead(section), *filter(DISPLAYED.match, section.blocks)])
     figures = list(section.figures)
     slides = []
@@ -270,7 +282,9 @@ def lead(section: Section) -> list[str]:
 
 
 def group_blocks(blocks: list[str]) -> list[list[str]]:
-    """Cut a section's blocks into slides, none with more equations and statements than there is room for."""
+    """Cut a section's blocks into slides, none with more equations and statements than there is
+    room for.
+    """
     groups: list[list[str]] = [[]]
     room = ROOM
     for block in blocks:
@@ -286,7 +300,8 @@ def group_blocks(blocks: list[str]) -> list[list[str]]:
 def slide_html(slide: Slide, place: int, count: int) -> str:
     kind = ' class="first"' if slide.level == "h1" else ""
     return (
-        f'<section{kind} aria-label="{place} of {count}"><{slide.level}>{inline(slide.heading)}</{slide.level}>'
+        f'<section{kind} aria-label="{place} of {count}">'
+        f"<{slide.level}>{inline(slide.heading)}</{slide.level}>"
         f'<div class="body">{render(*slide.blocks)}{slide.figure}</div></section>'
     )
 
@@ -305,7 +320,9 @@ def inline(text: str) -> str:
 
 
 def documents(writer: colab.Writer) -> dict[str, str]:
-    """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of each."""
+    """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of
+    each.
+    """
     page = (colab.ROOT / "book" / "lecturers_guide.md").read_text()
     top, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     (lab,) = (part for part in parts if part.startswith("## A lab"))
@@ -325,7 +342,9 @@ def documents(writer: colab.Writer) -> dict[str, str]:
 
 
 def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
-    """Everything in the archive, by path. values: the numbers in the text. executed: the executed chapters' folder."""
+    """Everything in the archive, by path. values: the numbers in the text. executed: the executed
+    chapters' folder.
+    """
     student = Student()
     solved = Solved()
     slides = Slides()
@@ -349,7 +368,9 @@ def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
 
 
 def page_html(text: str) -> str:
-    """A document as a page. Its formulas are set by the MathJax beside the slides; all such documents lie in lecturer/."""
+    """A document as a page. Its formulas are set by the MathJax beside the slides; all such
+    documents lie in lecturer/.
+    """
     body = render(text)
     script = ""
     if 'class="math' in body:

@@ -1,7 +1,8 @@
 """Sphinx extension: pages that ask no other host for anything.
 
-MathJax is copied from the package sphinx-mathjax-offline (the 2 MB of its 24 that TeX needs). It cannot lie in the
-source's _static: Jupyter Book loads every script it finds there on every page, and MathJax loaded twice throws.
+MathJax is copied from the package sphinx-mathjax-offline (the 2 MB of its 24 that TeX needs). It
+cannot lie in the source's _static: Jupyter Book loads every script it finds there on every page,
+and MathJax loaded twice throws.
 """
 
 import importlib.util
@@ -34,7 +35,9 @@ def copy_mathjax(app):
 
 
 def drop_thebe(app):
-    """Jupyter Book always loads sphinx-thebe: a kernel that nobody offers, and a script error on each page."""
+    """Jupyter Book always loads sphinx-thebe: a kernel that nobody offers, and a script error on
+    each page.
+    """
     for event in ("env-before-read-docs", "doctree-resolved"):
         listeners = app.events.listeners[event]
         listeners[:] = [

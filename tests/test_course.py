@@ -17,7 +17,7 @@ FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
 each_chapter = pytest.mark.parametrize(("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS)
 VALUES = {body: "1.5" for name in CHAPTERS for body in colab.asked(name)}  # made up: chapters are not executed here
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><path d="M0 0L9 5" stroke="gray"/></svg>'
-SQUARE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+SQUARE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 IMAGE = f"<img id='square' alt='a digit' src='{SQUARE}' style='width: 100%; aspect-ratio: 1'>"
 PICTURE = f"<div style='width: 60px'>{IMAGE}</div>"
 HTML = (
@@ -240,7 +240,7 @@ def test_keys_turn_the_slides(opened):
     grounds.append(page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor"))
     assert grounds == ["rgb(20, 24, 30)", "rgb(255, 255, 255)"]
     assert page.evaluate("document.getElementById('made-up').textContent") == "ran"
-    assert page.evaluate("[...document.images].every((i) => i.complete && i.alt)")
+    assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth && i.alt)")
     assert page.locator("figcaption").count() == 2  # below the image and below the HTML
     sides = page.evaluate(
         "(({ width, height }) => [width, height])(document.getElementById('square').getBoundingClientRect())"

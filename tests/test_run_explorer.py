@@ -13,7 +13,8 @@ from browser import GROUNDS, centre, channels, contrast, open_page, page_width
 from contrastlib import metrics
 from contrastlib.reproduction import aggregate, grids
 from contrastlib.reproduction.first_rule import per_seed
-from contrastlib.teaching.widgets.run_explorer import COLUMNS, run_explorer
+from contrastlib.teaching.widgets.run_explorer import run_explorer
+from contrastlib.teaching.widgets.run_marks import COLUMNS
 from contrastlib.training import run_records
 from contrastlib.training.recipes import paper, run_id, small
 

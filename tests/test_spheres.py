@@ -378,6 +378,22 @@ def anchor_of(page, points):
     return torch.linalg.lstsq(points[1:], s[:, None]).solution[:, 0]
 
 
+def path_numbers(page, selector):
+    """The numbers of each path, in order."""
+    paths = page.locator(selector).all()
+    return [list(map(float, re.findall(r"-?[\d.]+", path.get_attribute("d")))) for path in paths]
+
+
+def test_the_still_figure_has_its_circles_and_arrowheads(gradient_html, chromium):
+    """So that the book on paper has them, too: Python draws what the script draws."""
+    still, moving = (open_page(chromium, gradient_html, java_script_enabled=scripts) for scripts in (False, True))
+    for selector in (".front", ".behind", "path.arrow"):
+        drawn = path_numbers(still, selector)
+        assert drawn[0]
+        for ours, theirs in zip(drawn, path_numbers(moving, selector), strict=True):
+            assert ours == pytest.approx(theirs, abs=0.11)
+
+
 def test_forces_and_shares_are_the_librarys(points, gradient_html, chromium):
     page = open_page(chromium, gradient_html, java_script_enabled=False)
     drawn = rows_shown(page)

@@ -25,13 +25,15 @@ def grade(
     transform: Callable = _unchanged,
     rtol: float = 1e-6,
 ) -> bool:
-    """Compare `answer(*case)` with `right(*case)` on all cases, print one line, and return the verdict.
+    """Compare `answer(*case)` with `right(*case)` on all cases, print one line, and return the
+    verdict.
 
-    answer: the student's function. right: the right function. Both return a number or a tensor, of the same shape.
-    mistakes: from a hint to the function that makes its mistake. fallback_hint: the hint where none of these fits, or
-    one for each case, of which that of the first case that fails is taken. takeaway: what a right answer has shown.
-    transform: called as `transform(value, *case)` on what the student's function returned, before the comparison.
-    rtol: the relative tolerance of the comparison.
+    answer: the student's function. right: the right function. Both return a number or a tensor, of
+    the same shape. mistakes: from a hint to the function that makes its mistake. fallback_hint: the
+    hint where none of these fits, or one for each case, of which that of the first case that fails
+    is taken. takeaway: what a right answer has shown. transform: called as `transform(value,
+    *case)` on what the student's function returned, before the comparison. rtol: the relative
+    tolerance of the comparison.
     """
     expected = [torch.as_tensor(right(*case), dtype=torch.float64) for case in cases]
     try:
@@ -59,7 +61,8 @@ def _call(answer: Callable, case: tuple, expected: Tensor) -> Tensor:
     """Return the student's value as a tensor of the expected shape; NotYet where there is none."""
     if not callable(answer):
         raise NotYet(
-            f"this is a {type(answer).__name__}; give the function itself, its name without brackets."
+            f"this is a {type(answer).__name__}; give the function itself, its name without "
+            "brackets."
         )
     copies = [part.clone() if isinstance(part, Tensor) else part for part in case]
     try:

@@ -1,8 +1,10 @@
-"""Checks for the book's exercises: each calls your function on a few small inputs and prints one line.
+"""Checks for the book's exercises: each calls your function on a few small inputs and prints one
+line.
 
-`check_gap(gap)` prints "Right: ..." and what has been shown, or "Not yet: ..." and a hint. A hint belongs to a mistake:
-the check has computed what that mistake would give, and found it in your answer. Every check returns True or False, and
-raises nothing, so it can mark an assignment: `assert check_gap(gap)`. Tensors come as float64; s_pos [B], s_neg [B, M].
+`check_gap(gap)` prints "Right: ..." and what has been shown, or "Not yet: ..." and a hint. A hint
+belongs to a mistake: the check has computed what that mistake would give, and found it in your
+answer. Every check returns True or False, and raises nothing, so it can mark an assignment: `assert
+check_gap(gap)`. Tensors come as float64; s_pos [B], s_neg [B, M].
 """
 
 from contrastlib.teaching.exercises.embeddings import check_class_sums, check_diagonal

@@ -9,7 +9,9 @@ from contrastlib.teaching import grading
 
 
 def check_diagonal(answer: Callable) -> bool:
-    """Uniformity without the diagonal: answer(z, t), minus the logarithm of the mean repulsion of different points."""
+    """Uniformity without the diagonal: answer(z, t), minus the logarithm of the mean repulsion of
+    different points.
+    """
     z = F.normalize(
         torch.randn(7, 3, generator=torch.Generator().manual_seed(7), dtype=torch.float64), dim=1
     )
@@ -34,13 +36,16 @@ def check_diagonal(answer: Callable) -> bool:
                 even(z, t) - 2 * t
             ),
         },
-        "minus the logarithm of a mean of exp(-t |u - v|^2), over the N (N - 1) pairs of different points.",
+        "minus the logarithm of a mean of exp(-t |u - v|^2), over the N (N - 1) pairs of "
+        "different points.",
         "any number of points in a few rows of memory, and no point counted as its own neighbour.",
     )
 
 
 def check_class_sums(answer: Callable) -> bool:
-    """Tolerance without pairs: answer(z, labels), the mean similarity of two different points of one class."""
+    """Tolerance without pairs: answer(z, labels), the mean similarity of two different points of
+    one class.
+    """
     z = F.normalize(
         torch.randn(9, 3, generator=torch.Generator().manual_seed(8), dtype=torch.float64), dim=1
     )

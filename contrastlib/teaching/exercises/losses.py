@@ -12,7 +12,9 @@ from contrastlib.teaching import grading
 
 
 def check_gap(answer: Callable) -> bool:
-    """The gap that it takes: answer(M, tau), the gap at which the right image has probability one half."""
+    """The gap that it takes: answer(M, tau), the gap at which the right image has probability one
+    half.
+    """
     return grading.grade(
         answer,
         [(3, 1.0), (10, 0.2), (4095, 0.07)],
@@ -35,13 +37,16 @@ def check_gap(answer: Callable) -> bool:
             ),
             "a logarithm to base 2: which base has the loss?": lambda M, tau: tau * math.log2(M),
         },
-        "put M equal negatives into the loss as a difference. What is the loss at probability one half?",
+        "put M equal negatives into the loss as a difference. What is the loss at probability "
+        "one half?",
         "a thousand times as many negatives ask for only log 1000, about seven, temperatures more.",
     )
 
 
 def check_break(answer: Callable) -> bool:
-    """Break the exchange: answer(f, keys, pi, tau), the mean loss when f is shuffled by pi, and keys is not."""
+    """Break the exchange: answer(f, keys, pi, tau), the mean loss when f is shuffled by pi, and
+    keys is not.
+    """
     f, keys = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     pi = torch.tensor([1, 2, 3, 0, 5, 4])
     label = torch.arange(6)
@@ -66,7 +71,7 @@ def check_break(answer: Callable) -> bool:
             "you have shuffled the keys in place of f.": lambda f, keys, pi, tau: mean_loss(
                 f, keys[pi], tau
             ),
-            "the positive is missing from the denominator: it is one of the N classes.": no_positive,
+            "the positive is missing from the denominator: it is one of N classes.": no_positive,
             "the temperature is missing from the scores.": lambda f, keys, pi, tau: mean_loss(
                 f[pi], keys, 1.0
             ),
@@ -86,17 +91,21 @@ def check_break(answer: Callable) -> bool:
             ),
         },
         "row i of the scores is f[pi[i]] with every key, and its right class is i.",
-        "with its partner gone an anchor's loss is another. Which views belong together is all that the loss knows.",
+        "with its partner gone an anchor's loss is another. Which views belong together is all "
+        "that the loss knows.",
     )
 
 
 def check_differences(answer: Callable) -> bool:
-    """A second witness: answer(loss, s_pos, tau) -> [B], the slope of loss at s_pos by central differences."""
+    """A second witness: answer(loss, s_pos, tau) -> [B], the slope of loss at s_pos by central
+    differences.
+    """
     s_pos, *s_neg = torch.rand(
         7, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )
     s_neg = torch.stack(s_neg, dim=1)
-    # First a parabola, where central differences are exact. Then the loss, on similarities about tau apart.
+    # First a parabola, where central differences are exact. Then the loss, on similarities about
+    # tau apart.
     cases = [(lambda s: s**2, s_pos, 1.0)]
     for tau, c in ((1.0, 1.0), (1e-2, 1e-2), (1e-4, 1e-4), (1e3, 1.0)):
         cases.append((lambda s, tau=tau, c=c: contrastive(s, c * s_neg, tau), c * s_pos, tau))
@@ -122,15 +131,19 @@ def check_differences(answer: Callable) -> bool:
             "right on a parabola, wrong on the loss at tau = 1: is the step small enough?",
             "right at tau = 1, wrong at tau = 0.01: what is a small step there?",
             "right at tau = 0.01, wrong at tau = 0.0001: what is a small step there?",
-            "right at small tau, lost in rounding at tau = 1000: how little does the loss change in your step there?",
+            "right at small tau, lost in rounding at tau = 1000: how little does the loss "
+            "change in your step there?",
         ),
-        "one rule for the step serves seven powers of ten of the temperature, and Eq. 4 has its second witness.",
+        "one rule for the step serves seven powers of ten of the temperature, and Eq. 4 has "
+        "its second witness.",
         transform=lambda value, loss, s, tau: tau * value,
     )
 
 
 def check_hardest_angle(answer: Callable) -> bool:
-    """The hardest angle: answer(tau), the cosine c at which a negative's push along the circle is greatest."""
+    """The hardest angle: answer(tau), the cosine c at which a negative's push along the circle is
+    greatest.
+    """
 
     def cosine(tau):
         return (math.sqrt(tau**2 + 4) - tau) / 2
@@ -145,14 +158,16 @@ def check_hardest_angle(answer: Callable) -> bool:
             ),
             "this is the angle; its cosine is asked.": lambda tau: math.acos(cosine(tau)),
             "you have 1/tau for tau.": lambda tau: cosine(1 / tau),
-            "there the whole push is greatest, but how much of it lies along the circle?": lambda tau: (
+            "the whole push is greatest there, but how much lies along the circle?": lambda tau: (
                 1.0
             ),
             "what lies along the circle goes with a sine, not its square.": lambda tau: (
                 math.sqrt(tau**2 + 1) - tau
             ),
         },
-        "take the logarithm of the push along the circle, a sum of two terms. Where is its derivative in c zero?",
-        "the nearest negatives push hard and in vain; the temperature decides how near is too near.",
+        "take the logarithm of the push along the circle, a sum of two terms. Where is its "
+        "derivative in c zero?",
+        "the nearest negatives push hard and in vain; the temperature decides how near is too "
+        "near.",
         rtol=1e-3,  # so that a search on a grid will do
     )

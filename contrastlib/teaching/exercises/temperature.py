@@ -11,7 +11,9 @@ from contrastlib.teaching import grading
 
 
 def check_takes_all(answer: Callable) -> bool:
-    """When does one take all? answer(M, delta, p), the highest tau that is sure to give the nearest a share p."""
+    """When does one take all? answer(M, delta, p), the highest tau that is sure to give the nearest
+    a share p.
+    """
 
     def log_odds(M, p):
         return math.log((M - 1) * p / (1 - p))
@@ -24,7 +26,7 @@ def check_takes_all(answer: Callable) -> bool:
             "you count M others. Is the nearest its own rival?": lambda M, delta, p: (
                 delta / log_odds(M + 1, p)
             ),
-            "right for M = 2 alone: all the others may be as near as the second.": lambda M, delta, p: (
+            "right for M = 2 alone: all others may be as near as the second.": lambda M, delta, p: (
                 delta / log_odds(2, p)
             ),
             "this is 1/tau.": lambda M, delta, p: log_odds(M, p) / delta,
@@ -42,7 +44,9 @@ def check_takes_all(answer: Callable) -> bool:
 
 
 def check_rule_of_thumb(answer: Callable) -> bool:
-    """A rule of thumb: answer(s_neg, tau) -> [B], the effective negatives if similarities were normal."""
+    """A rule of thumb: answer(s_neg, tau) -> [B], the effective negatives if similarities were
+    normal.
+    """
     s_neg = torch.randn(3, 2000, generator=torch.Generator().manual_seed(3)) * torch.tensor(
         [[0.05], [0.1], [0.15]]
     )
@@ -81,7 +85,9 @@ def check_rule_of_thumb(answer: Callable) -> bool:
 
 
 def check_second_term(answer: Callable) -> bool:
-    """One term more: answer(s_pos, s_neg, tau) -> [B], the right side of Eq. 7 with the variance added."""
+    """One term more: answer(s_pos, s_neg, tau) -> [B], the right side of Eq. 7 with the variance
+    added.
+    """
     s_pos, *s_neg = (
         2 * torch.rand(7, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64) - 1
     )
@@ -129,7 +135,7 @@ def check_second_term(answer: Callable) -> bool:
 
 
 def check_duel(answer: Callable) -> bool:
-    """A fair duel: answer(s_neg, k) -> [B], the tau at which each anchor has k effective negatives."""
+    """A fair duel: answer(s_neg, k) -> [B], the tau with k effective negatives for each anchor."""
     s_neg = (
         torch.rand(4, 60, generator=torch.Generator().manual_seed(5)).double()
         * torch.arange(1, 5)[:, None]
@@ -150,7 +156,8 @@ def check_duel(answer: Callable) -> bool:
                 (4,), k ** (1 / math.log(2))
             ),
         },
-        "at your tau the effective negatives are not k. Each anchor needs its own tau, in a wide enough bracket.",
+        "at your tau the effective negatives are not k. Each anchor needs its own tau, in a "
+        "wide enough bracket.",
         "for every anchor one tau, and only one, because the entropy rises strictly.",
         transform=lambda tau, s_neg, k: effective_negatives(
             torch.softmax(s_neg / tau[:, None].clamp(min=1e-9), dim=1)
@@ -160,7 +167,7 @@ def check_duel(answer: Callable) -> bool:
 
 
 def check_individual(answer: Callable) -> bool:
-    """Equal numbers for all: answer(s_neg, rho) -> [B], each anchor's tau with H(r) = log M - rho."""
+    """Equal numbers for all: answer(s_neg, rho) -> [B], the tau with H(r) = log M - rho."""
     s_neg = (
         torch.rand(4, 60, generator=torch.Generator().manual_seed(6)).double()
         * torch.arange(1, 5)[:, None]

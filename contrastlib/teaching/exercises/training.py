@@ -8,7 +8,9 @@ from contrastlib.teaching import grading
 
 
 def check_queue(answer: Callable) -> bool:
-    """Which queue will fail? answer(t, size, B) -> [B], the rows of the queue that batch t, counted from 0, takes."""
+    """Which queue will fail? answer(t, size, B) -> [B], the rows of the queue that batch t, counted
+    from 0, takes.
+    """
     return grading.grade(
         answer,
         [(0, 10, 4), (2, 10, 4), (7, 10, 4)],
@@ -33,7 +35,9 @@ def check_queue(answer: Callable) -> bool:
 
 
 def check_vote(answer: Callable) -> bool:
-    """Image by image: answer(s, labels, k) -> [B], the class that most of the k most similar images have."""
+    """Image by image: answer(s, labels, k) -> [B], the class that most of the k most similar images
+    have.
+    """
     rng = torch.Generator().manual_seed(149)  # no vote is a tie
     s = torch.rand(4, 60, generator=rng).double()
     labels = torch.randint(4, 9, (60,), generator=rng)
@@ -53,6 +57,8 @@ def check_vote(answer: Callable) -> bool:
                 labels[s.topk(k).indices].double().mean(dim=1)
             ),
         },
-        "take the labels of each row's k largest similarities, and then the one that is there most often.",
-        "who is right on which image is now known, and two encoders can be compared image by image.",
+        "take the labels of each row's k largest similarities, and then the one that is there "
+        "most often.",
+        "who is right on which image is now known, and two encoders can be compared image by "
+        "image.",
     )

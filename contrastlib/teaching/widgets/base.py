@@ -1,4 +1,4 @@
-"""What all widgets share: the figure that a notebook shows, and the filling of a widget's template."""
+"""What all widgets share: the figure that is shown, and the filling of a template."""
 
 import hashlib
 import json
@@ -13,7 +13,9 @@ HTML_COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 
 @dataclass(frozen=True)
 class Interactive:
-    """A figure that its reader can move: a notebook shows `html`; a terminal and a PDF show `summary`."""
+    """A figure that its reader can move: a notebook shows `html`; a terminal and a PDF show
+    `summary`.
+    """
 
     html: str
     summary: str
@@ -33,24 +35,30 @@ def read_text(name: str) -> str:
 def fill_template(template: str, context: dict[str, object]) -> str:
     """Replace each placeholder `{{name}}` of the template by `context[name]`.
 
-    Errors: KeyError where the context lacks a placeholder, or holds a name that the template does not ask for.
+    Errors: KeyError where the context lacks a placeholder, or holds a name that the template does
+    not ask for.
     """
     wanted = set(PLACEHOLDER.findall(template))
     given = set(context)
     if wanted - given:
-        raise KeyError(f"the template asks for {sorted(wanted - given)}; the context does not hold them")
+        raise KeyError(
+            f"the template asks for {sorted(wanted - given)}; the context does not hold them"
+        )
     if given - wanted:
-        raise KeyError(f"the context holds {sorted(given - wanted)}; the template does not ask for them")
+        raise KeyError(
+            f"the context holds {sorted(given - wanted)}; the template does not ask for them"
+        )
     return PLACEHOLDER.sub(lambda match: str(context[match[1]]), template)
 
 
 def render(name: str, context: dict[str, object], *, scripts: tuple[str, ...] = ()) -> Interactive:
     """Make the widget NAME from NAME.html, NAME.css and NAME.js.
 
-    name: the files' name. context: what the template's placeholders stand for; `summary`, the figure in one sentence,
-    must be among them. scripts: further scripts, which come before NAME.js. The template's placeholders `style`, `script`
-    and `id` are filled here. The id is a hash of the context, so equal widgets have equal HTML. Comments of the template
-    are left out, because each page would carry them.
+    name: the files' name. context: what the template's placeholders stand for; `summary`, the
+    figure in one sentence, must be among them. scripts: further scripts, which come before NAME.js.
+    The template's placeholders `style`, `script` and `id` are filled here. The id is a hash of the
+    context, so equal widgets have equal HTML. Comments of the template are left out, because each
+    page would carry them.
     """
     digest = hashlib.sha256(repr(sorted(context.items())).encode()).hexdigest()[:10]
     parts = [read_text(script) for script in (*scripts, f"{name}.js")]

@@ -1,9 +1,6 @@
-"""A temperature slider on the contrastive loss that runs in the page itself: no kernel, no network."""
+"""A temperature slider on the contrastive loss that runs in the page itself."""
 
 import math
-import struct
-import zlib
-from base64 import b64encode
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +14,9 @@ from contrastlib.checks import check_finite, check_floating, check_tau
 from contrastlib.data import load
 from contrastlib.gradients import effective_negatives, entropy, relative_penalty
 from contrastlib.losses import contrastive
+from contrastlib.teaching.widgets import tau_slider_parts as parts
 from contrastlib.teaching.widgets.base import Interactive, format_percent, render, to_attribute
 
-BINS = 40
 SHOWN = 12  # the nearest negatives are shown as images
 FAR = (0.1, 0.5, 1.0)  # and the negatives at these places in the ranking
 LOW_TAU = 0.01
@@ -45,9 +42,10 @@ TAUS = _slider_stops()
 class Anchor:
     """An anchor, its positive and its negatives.
 
-    s_pos: the positive's similarity, a number or a tensor of one value. s_neg [M]: the negatives' similarities. Both in
-    [-1, 1]. image uint8 [H, W] and negatives uint8 [M, H, W]: grey pictures; positive: uint8 [H, W], or None. name: what
-    the anchor shows, in a word. ValueError or TypeError on anything else.
+    s_pos: the positive's similarity, a number or a tensor of one value. s_neg [M]: the negatives'
+    similarities. Both in [-1, 1]. image uint8 [H, W] and negatives uint8 [M, H, W]: grey pictures;
+    positive: uint8 [H, W], or None. name: what the anchor shows, in a word. ValueError or TypeError
+    on anything else.
     """
 
     s_pos: float | Tensor
@@ -60,17 +58,23 @@ class Anchor:
     def __post_init__(self) -> None:
         check_floating("s_neg", self.s_neg, "M")
         if not isinstance(self.s_pos, Real | Tensor):
-            raise TypeError(f"s_pos is a {type(self.s_pos).__name__}; give one number, the positive's similarity")
+            raise TypeError(
+                f"s_pos is a {type(self.s_pos).__name__}; give one number, the positive's "
+                "similarity"
+            )
         s_pos = torch.as_tensor(self.s_pos)
         if s_pos.numel() != 1:
-            raise ValueError(f"s_pos has shape {list(s_pos.shape)}; give one number, the positive's similarity")
+            raise ValueError(
+                f"s_pos has shape {list(s_pos.shape)}; give one number, the positive's similarity"
+            )
         _check_similarities("s_pos", s_pos)
         _check_similarities("s_neg", self.s_neg)
         _check_images("anchor", self.image, "H W")
         _check_images("images", self.negatives, "M H W")
         if len(self.negatives) != len(self.s_neg):
             raise ValueError(
-                f"images has {len(self.negatives)} images and s_neg {len(self.s_neg)} values; give one image for each"
+                f"images has {len(self.negatives)} images and s_neg {len(self.s_neg)} values; "
+                "give one image for each"
             )
         if self.positive is not None:
             _check_images("positive", self.positive, "H W")
@@ -78,7 +82,9 @@ class Anchor:
 
 @dataclass(frozen=True)
 class _Held:
-    """An anchor as the page holds it: similarities to five decimals, the negatives sorted, the nearest first."""
+    """An anchor as the page holds it: similarities to five decimals, the negatives sorted, the
+    nearest first.
+    """
 
     name: str
     s_pos: Tensor  # float64 [1]
@@ -100,23 +106,27 @@ def tau_slider(
 ) -> Interactive:
     """One anchor's contrastive loss (Eq 1) and relative penalties (Eq 5) under a slider for tau.
 
-    The page holds the similarities to five decimals and computes from them what `losses.contrastive`,
-    `gradients.relative_penalty`, `entropy` and `effective_negatives` compute. One stop of the slider has ten effective
-    negatives. Without scripts it is a still figure.
+    The page holds the similarities to five decimals and computes from them what
+    `losses.contrastive`, `gradients.relative_penalty`, `entropy` and `effective_negatives` compute.
+    One stop of the slider has ten effective negatives. Without scripts it is a still figure.
 
-    s_pos: the positive's similarity, a number or a tensor of one value. s_neg [M]: the negatives' similarities. Both in
-    [-1, 1]. anchor uint8 [H, W] and images uint8 [M, H, W], the anchor and the negatives, grey; positive: uint8 [H, W].
-    tau: where the slider starts, in [0.01, 10]. ValueError or TypeError on anything else.
+    s_pos: the positive's similarity, a number or a tensor of one value. s_neg [M]: the negatives'
+    similarities. Both in [-1, 1]. anchor uint8 [H, W] and images uint8 [M, H, W], the anchor and
+    the negatives, grey; positive: uint8 [H, W]. tau: where the slider starts, in [0.01, 10].
+    ValueError or TypeError on anything else.
     """
     return tau_slider_for([Anchor(s_pos, s_neg, anchor, images, positive)], tau)
 
 
-def digits_tau_slider(anchors: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), tau: float = 0.2) -> Interactive:
+def digits_tau_slider(
+    anchors: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), tau: float = 0.2
+) -> Interactive:
     """The slider on the digits of scikit-learn, embedded as centred pixels of unit length.
 
     The positive is the same digit, one pixel lower; all other digits are the negatives.
 
-    anchors: the rows of `data.load("digits").images` that the reader may choose from. tau: where the slider starts.
+    anchors: the rows of `data.load("digits").images` that the reader may choose from. tau: where
+    the slider starts.
     """
     digits = load("digits")
     pixels = digits.images.flatten(1).double()  # [N, 64]
@@ -141,7 +151,8 @@ def digits_tau_slider(anchors: Sequence[int] = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), t
 
 
 def tau_slider_for(anchors: Sequence[Anchor], tau: float = 0.2) -> Interactive:
-    """The slider of `tau_slider` for several anchors, of which the reader chooses one at a time by its image.
+    """The slider of `tau_slider` for several anchors, of which the reader chooses one at a time by
+    its image.
 
     anchors: at least one; the first is shown at the start. All have the same number of negatives.
     """
@@ -166,14 +177,14 @@ def _hold(anchor: Anchor) -> _Held:
     shown = [order[rank - 1] for rank in _shown_ranks(len(s_neg))]
     positive = None
     if anchor.positive is not None:
-        positive = _png(anchor.positive)
+        positive = parts.png(anchor.positive)
     return _Held(
         name=anchor.name,
         s_pos=_five_decimals(torch.as_tensor(anchor.s_pos).detach().cpu().double().reshape(1)),
         s_neg=s_neg,
-        image=_png(anchor.image),
+        image=parts.png(anchor.image),
         positive=positive,
-        thumbnails=[_png(anchor.negatives[index]) for index in shown],
+        thumbnails=[parts.png(anchor.negatives[index]) for index in shown],
         tau_of_ten=_tau_with_effective(s_neg, TEN),
     )
 
@@ -183,7 +194,9 @@ def _five_decimals(s: Tensor) -> Tensor:
 
 
 def _shown_ranks(count: int) -> list[int]:
-    """Return the ranks, from 1, of the negatives that are shown: the nearest, and a few far ones if there are many."""
+    """Return the ranks, from 1, of the negatives that are shown: the nearest, and a few far ones if
+    there are many.
+    """
     ranks = list(range(1, min(SHOWN, count) + 1))
     if count >= 4 * SHOWN:
         ranks += [round(place * count) for place in FAR]
@@ -191,7 +204,8 @@ def _shown_ranks(count: int) -> list[int]:
 
 
 def _tau_with_effective(s_neg: Tensor, wanted: float) -> float | None:
-    """Return the tau with `wanted` effective negatives, to four digits, or None outside the slider's range.
+    """Return the tau with `wanted` effective negatives, to four digits, or None outside the
+    slider's range.
 
     The effective number rises strictly with tau, so bisection finds it. s_neg: [M].
     """
@@ -213,7 +227,7 @@ def _tau_with_effective(s_neg: Tensor, wanted: float) -> float | None:
 
 
 def _context(held: list[_Held], tau: float) -> dict[str, object]:
-    """What the template's placeholders stand for: the data, and the first anchor's figure at tau."""
+    """What the template's placeholders stand for: the data, and the first anchor at tau."""
     first = held[0]
     count = len(first.s_neg)
     shares = relative_penalty(first.s_neg[None], tau)[0]  # [M]
@@ -222,7 +236,8 @@ def _context(held: list[_Held], tau: float) -> dict[str, object]:
     if first.tau_of_ten is not None:
         stops = sorted({*taus, first.tau_of_ten})
     low, high = _axis_ends(held)
-    sentence = f"At τ = TAU the {min(SHOWN, count)} nearest of the {count} negatives take SHARE of the push."
+    shown = min(SHOWN, count)
+    sentence = f"At τ = TAU the {shown} nearest of the {count} negatives take SHARE of the push."
     summary = sentence.replace("TAU", f"{tau:g}")
     summary = summary.replace("SHARE", format_percent(shares[:SHOWN].sum().item()))
     return {
@@ -236,22 +251,24 @@ def _context(held: list[_Held], tau: float) -> dict[str, object]:
         "choices": _choices(held),
         "anchor_image": first.image,
         "positive": _positive(first),
-        "scale": _slider_scale(stops),
+        "scale": parts.slider_scale(stops),
         "presets": _presets(first),
         "thumbnails": _thumbnails(first, shares.tolist()),
         "sentence": sentence,
         "summary": summary,
         "numbers": _numbers(first, tau),
-        "histogram": _histogram(first.s_neg, low, high),
-        "bars": _bars(first.s_neg, shares, low, high),
-        "curve": _curve(first.s_neg[0].item(), tau, low, high),
-        "x_positive": f"{_x(first.s_pos.item(), low, high):.1f}",
-        "ticks": _ticks(low, high),
+        "histogram": parts.histogram(first.s_neg, low, high),
+        "bars": parts.bars(first.s_neg, shares, low, high),
+        "curve": parts.curve(first.s_neg[0].item(), tau, low, high),
+        "x_positive": f"{parts.x_of(first.s_pos.item(), low, high):.1f}",
+        "ticks": parts.ticks(low, high),
     }
 
 
 def _as_json(anchor: _Held) -> dict[str, object]:
-    """An anchor for the script. `drops` are the steps between sorted similarities, in units of 1e-5: small numbers."""
+    """An anchor for the script. `drops` are the steps between sorted similarities, in units of
+    1e-5: small numbers.
+    """
     units = anchor.s_neg.mul(1e5).round().long()
     drops = units.clone()
     drops[1:] = units[:-1] - units[1:]
@@ -274,81 +291,23 @@ def _axis_ends(held: list[_Held]) -> tuple[float, float]:
     return low, high
 
 
-def _x(similarity: float, low: float, high: float) -> float:
-    """Return where a similarity lies in the chart, which is 1000 wide."""
-    return (similarity - low) / (high - low) * 1000
-
-
-def _bin_numbers(s_neg: Tensor, low: float, high: float) -> Tensor:
-    return ((s_neg - low) / (high - low) * BINS).long().clamp(max=BINS - 1)
-
-
-def _histogram(s_neg: Tensor, low: float, high: float) -> str:
-    """Return the path of the histogram of the negatives' similarities; the highest bar is 100 high."""
-    counts = torch.bincount(_bin_numbers(s_neg, low, high), minlength=BINS).double()
-    heights = (100 * counts / counts.max()).tolist()
-    width = 1000 / BINS
-    path = ""
-    for number, height in enumerate(heights):
-        if height > 0:
-            path += f"M{number * width:g} 100v-{height:.2f}h{width:g}V100"
-    return path
-
-
-def _bars(s_neg: Tensor, shares: Tensor, low: float, high: float) -> str:
-    """Return the bars of the push on all negatives of a bin together; the highest is 100 high."""
-    push = torch.bincount(_bin_numbers(s_neg, low, high), shares, minlength=BINS)
-    heights = (100 * push / push.max()).tolist()
-    width = 1000 / BINS
-    bars = ""
-    for number, height in enumerate(heights):
-        bars += f'<rect x="{number * width:g}" width="{width:g}" y="{100 - height:.2f}" height="{height:.2f}"/>'
-    return bars
-
-
-def _curve(top: float, tau: float, low: float, high: float) -> str:
-    """Return the path of the push on one negative, relative to the nearest's at similarity `top`."""
-    points = []
-    for step in range(201):
-        s = low + (top - low) * step / 200
-        points.append(f"{_x(s, low, high):.1f} {100 - 100 * math.exp((s - top) / tau):.2f}")
-    return "M" + "L".join(points)
-
-
-def _ticks(low: float, high: float) -> str:
-    """Return the labels of the similarity axis, at most seven."""
-    step = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5) if (high - low) / step <= 6)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    labels = ""
-    for number in range(first, last + 1):
-        left = _x(number * step, low, high) / 10
-        labels += f'<small style="left: {left:.2f}%">{number * step:.2g}</small>'
-    return labels
-
-
-def _slider_scale(stops: list[float]) -> str:
-    """Return the labels below the slider, each under its stop."""
-    labels = ""
-    for tau in (0.01, 0.1, 1, 10):
-        left = 100 * bisect_left(stops, tau) / (len(stops) - 1)
-        labels += f'<small data-tau="{tau:g}" style="left: {left:.2f}%">{tau:g}</small>'
-    return labels
-
-
 def _choices(held: list[_Held]) -> str:
-    """Return the row of images of which the reader chooses the anchor; nothing where there is one alone."""
+    """Return the row of images of which the reader chooses the anchor; nothing where there is one
+    alone.
+    """
     if len(held) == 1:
         return ""
     labels = ""
     for number, anchor in enumerate(held):
         checked = " checked" if number == 0 else ""
         labels += (
-            f'<label><input type="radio" name="anchor" aria-label="anchor {anchor.name}"{checked} disabled>'
+            '<label><input type="radio" name="anchor" '
+            f'aria-label="anchor {anchor.name}"{checked} disabled>'
             f'<img alt="" src="{anchor.image}"></label>\n'
         )
     return (
-        '<fieldset class="choices"><legend><small>Tap a digit to make it the anchor.</small></legend>\n'
+        '<fieldset class="choices">'
+        "<legend><small>Tap a digit to make it the anchor.</small></legend>\n"
         f"{labels}</fieldset>"
     )
 
@@ -356,7 +315,8 @@ def _choices(held: list[_Held]) -> str:
 def _positive(anchor: _Held) -> str:
     if anchor.positive is None:
         return ""
-    return f'<figure class="positive"><img alt="the positive" src="{anchor.positive}"><small>positive</small></figure>'
+    image = f'<img alt="the positive" src="{anchor.positive}">'
+    return f'<figure class="positive">{image}<small>positive</small></figure>'
 
 
 def _presets(anchor: _Held) -> str:
@@ -384,14 +344,17 @@ def _numbers(anchor: _Held, tau: float) -> str:
         ("nearest", "push on the nearest", "", nearest, format_percent(nearest)),
     ]
     return "\n".join(
-        f'<div><dt>{label}</dt><dd><span data-quantity="{name}" data-value="{value!r}">{text}</span> '
+        f"<div><dt>{label}</dt>"
+        f'<dd><span data-quantity="{name}" data-value="{value!r}">{text}</span> '
         f"<small>{unit}</small></dd></div>"
         for name, label, unit, value, text in rows
     )
 
 
 def _thumbnails(anchor: _Held, shares: list[float]) -> str:
-    """Return the shown negatives as list items: image, a bar as long as the share of the push, and the share."""
+    """Return the shown negatives as list items: image, a bar as long as the share of the push, and
+    the share.
+    """
     items = ""
     for rank, image in zip(_shown_ranks(len(shares)), anchor.thumbnails, strict=True):
         share = shares[rank - 1]
@@ -409,27 +372,21 @@ def _thumbnails(anchor: _Held, shares: list[float]) -> str:
 def _check_similarities(name: str, s: Tensor) -> None:
     check_finite(name, s)
     if s.abs().max() > 1.001:
-        raise ValueError(f"{name} reaches {s.abs().max():.4g}; cosines lie in [-1, 1]: normalise the embeddings")
+        raise ValueError(
+            f"{name} reaches {s.abs().max():.4g}; cosines lie in [-1, 1]: normalise the embeddings"
+        )
 
 
 def _check_images(name: str, images: Tensor, shape: str) -> None:
     sizes = shape.split()
     if not isinstance(images, Tensor) or images.dtype != torch.uint8:
         given = images.dtype if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        raise TypeError(f"{name} is {given}; give a uint8 tensor [{', '.join(sizes)}], grey values from 0 to 255")
+        raise TypeError(
+            f"{name} is {given}; give a uint8 tensor [{', '.join(sizes)}], grey values from 0 "
+            "to 255"
+        )
     if images.ndim != len(sizes) or 0 in images.shape:
         raise ValueError(
             f"{name} has shape {list(images.shape)}; give [{', '.join(sizes)}], none of them 0: "
             "of images [N, 1, H, W] take images[:, 0]"
         )
-
-
-def _png(image: Tensor) -> str:
-    """Write a grey image [H, W] as a data URI: the smallest PNG writer."""
-    height, width = image.shape
-    rows = b"".join(b"\0" + row.numpy().tobytes() for row in image.cpu())
-    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n"
-    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")):
-        png += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return "data:image/png;base64," + b64encode(png).decode()
