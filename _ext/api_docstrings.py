@@ -1,4 +1,5 @@
-"""Sphinx extension: the library's docstrings are plain text with `code` in backticks; have Sphinx read them so.
+"""Sphinx extension: the library's docstrings are plain text with `code` in backticks; have Sphinx
+read them so.
 
 Elsewhere in it, *, | and a trailing _ are marks. Here they are what they are.
 """
@@ -7,7 +8,9 @@ import re
 
 
 def escape(app, what, name, obj, options, lines):
-    """Escape marks outside backticks; a block that stands four spaces in, after an empty line, is code."""
+    """Escape marks outside backticks; a block that stands four spaces in, after an empty line, is
+    code.
+    """
     out, depth, code = [], 0, None
     for line in lines:
         indent = len(line) - len(line.lstrip())

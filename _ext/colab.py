@@ -1,14 +1,17 @@
-"""Write colab/NAME.ipynb from every chapter: the same notebook in the plain Markdown that Colab can show.
+"""Write colab/NAME.ipynb from every chapter: the same notebook in the plain Markdown that Colab can
+show.
 
-python _ext/colab.py [--values]: with --values the numbers in the text are taken anew from the chapters as executed by
-`make book`, and kept in colab/values.json; without, those kept there are used. Theorems become bold paragraphs,
-solutions fold, references become links into the book, and a first cell installs the library where it is missing.
+python _ext/colab.py [--values]: with --values the numbers in the text are taken anew from the
+chapters as executed by `make book`, and kept in colab/values.json; without, those kept there are
+used. Theorems become bold paragraphs, solutions fold, references become links into the book, and a
+first cell installs the library where it is missing.
 """
 
 import ast
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,24 +21,45 @@ import yaml
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^(`{3,}|:{3,})\{([\w:-]+)\}[ \t]*(.*)$")
 ROLE = re.compile(r"\{([\w:-]+)\}`([^`]+)`")
-NUMBERED = {"prf:proposition": "Proposition", "prf:theorem": "Theorem", "prf:lemma": "Lemma", "exercise": "Exercise"}
-NUMBERED |= {"prf:corollary": "Corollary", "prf:definition": "Definition", "prf:remark": "Remark"}
+NUMBERED = {
+    "prf:proposition": "Proposition",
+    "prf:theorem": "Theorem",
+    "prf:lemma": "Lemma",
+    "prf:corollary": "Corollary",
+    "prf:definition": "Definition",
+    "prf:remark": "Remark",
+    "exercise": "Exercise",
+}
+BOXES = ("admonition", "note", "tip", "warning", "important", "seealso", "margin")
+# A labelled equation, or a directive with a label or a name among its first options.
+LABELLED = re.compile(
+    r"^\$\$[ \t]*\((?P<equation>eq-[\w-]+)\)"
+    r"|\{(?P<kind>\S+)\}[^\n]*\n(?::\w+:[^\n]*\n)*?:(?:label|name): (?P<label>\S+)",
+    re.MULTILINE,
+)
+SECTION_LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 START = """\
-# Run this cell first. It takes a minute where the library is missing, and then says what the chapter will run on.
+# Run this cell first. It takes a minute where the library is missing.
 try:
     import contrastlib
 except ImportError:
     %pip install -q git+{repository}
 import torch
 
-print("GPU:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none, the processor will do")\
+gpu = "none, the processor will do"
+if torch.cuda.is_available():
+    gpu = torch.cuda.get_device_name()
+print("GPU:", gpu)\
 """
 
 
 def chapters() -> list[str]:
     """The chapters' names, in the book's order."""
-    parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
-    return [Path(entry["file"]).name for part in parts if part.get("numbered") for entry in part["chapters"]]
+    names = []
+    for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]:
+        if part.get("numbered"):
+            names += [Path(entry["file"]).name for entry in part["chapters"]]
+    return names
 
 
 def repository() -> str:
@@ -65,31 +89,55 @@ def titles() -> dict[str, str]:
     return {name: title.removeprefix("# ") for name, title in found.items()}
 
 
+class Numbering:
+    """Counts a chapter's equations, figures, theorems and exercises, and keeps what each label is
+    called.
+
+    found: from a label to its name in the book and its address.
+    """
+
+    def __init__(self, chapter: int, page: str):
+        self.chapter = chapter
+        self.page = page
+        self.counts: Counter[str] = Counter()
+        self.found: dict[str, tuple[str, str]] = {}
+
+    def add(self, kind: str, label: str) -> None:
+        """Give the label the next number of its kind, such as "Figure"."""
+        self.counts[kind] += 1
+        number = f"{self.chapter}.{self.counts[kind]}"
+        if kind == "Equation":
+            self.found[label] = (f"({number})", f"{self.page}#equation-{label}")
+        else:
+            self.found[label] = (f"{kind} {number}", f"{self.page}#{label}")
+
+    def add_section(self, label: str) -> None:
+        self.found[label] = ("this section", f"{self.page}#{label}")
+
+    def read(self, cell: nbformat.NotebookNode) -> None:
+        """Number what a cell defines, in order."""
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if figure:
+            self.add("Figure", figure["name"])
+        for match in LABELLED.finditer(cell.source):
+            if match["equation"]:
+                self.add("Equation", match["equation"])
+            elif match["kind"] in NUMBERED:
+                self.add(NUMBERED[match["kind"]], match["label"])
+            elif match["kind"] == "figure":
+                self.add("Figure", match["label"])
+        for label in SECTION_LABEL.findall(cell.source):
+            self.add_section(label)
+
+
 def labels() -> dict[str, tuple[str, str]]:
     """What every label of the book is called there, and its address."""
     found = {}
-    for number, name in enumerate(chapters(), 1):
-        page = f"{site()}/book/{name}.html"
-        count = dict.fromkeys(("Equation", "Figure", *NUMBERED.values()), 0)
-
-        def add(kind, label, page=page, count=count, number=number):
-            count[kind] += 1
-            shown = f"({number}.{count[kind]})" if kind == "Equation" else f"{kind} {number}.{count[kind]}"
-            found[label] = (shown, f"{page}#{'equation-' * (kind == 'Equation')}{label}")
-
+    for chapter, name in enumerate(chapters(), 1):
+        numbering = Numbering(chapter, f"{site()}/book/{name}.html")
         for cell in source(name).cells:
-            if figure := cell.metadata.get("mystnb", {}).get("figure"):
-                add("Figure", figure["name"])
-            pattern = r"^\$\$[ \t]*\((eq-[\w-]+)\)|\{(\S+)\}[^\n]*\n(?::\w+:[^\n]*\n)*?:(?:label|name): (\S+)"
-            for equation, kind, label in re.findall(pattern, cell.source, re.MULTILINE):
-                if equation:
-                    add("Equation", equation)
-                elif kind in NUMBERED:
-                    add(NUMBERED[kind], label)
-                elif kind == "figure":
-                    add("Figure", label)
-            for label in re.findall(r"^\(([\w-]+)\)=$", cell.source, re.MULTILINE):
-                found[label] = ("this section", f"{page}#{label}")
+            numbering.read(cell)
+        found.update(numbering.found)
     return found
 
 
@@ -109,20 +157,26 @@ class Writer:
     """Turns the Markdown of one chapter into Colab's; keeps what all chapters share."""
 
     def __init__(self):
-        self.labels, self.titles, self.citations = labels(), titles(), citations()
+        self.labels = labels()
+        self.titles = titles()
+        self.citations = citations()
+        self.values: dict[str, str] = {}
         path = ROOT / "colab" / "values.json"
-        self.values = json.loads(path.read_text()) if path.exists() else {}
+        if path.exists():
+            self.values = json.loads(path.read_text())
 
     def text(self, markdown: str) -> str:
         """Markdown without directives and roles."""
-        out, lines = [], markdown.split("\n")
+        out = []
+        lines = markdown.split("\n")
         while lines:
             line = lines.pop(0)
-            if match := FENCE.match(line):
+            match = FENCE.match(line)
+            if match:
                 end = next(i for i, other in enumerate(lines) if other.strip() == match[1])
                 out.append(self.directive(match[2], match[3].strip(), lines[:end]))
                 lines = lines[end + 1 :]
-            elif not re.match(r"^\([\w-]+\)=$", line):
+            elif not SECTION_LABEL.match(line):
                 out.append(line)
         joined = "\n".join(out)
         joined = re.sub(r"^\$\$[ \t]*\((eq-[\w-]+)\)", self.tag, joined, flags=re.MULTILINE)
@@ -130,97 +184,158 @@ class Writer:
 
     def tag(self, match: re.Match) -> str:
         """The end of a numbered equation, with its number."""
-        return rf"\tag{{{self.labels[match[1]][0].strip('()')}}}" + "\n$$"
+        number = self.labels[match[1]][0].strip("()")
+        return rf"\tag{{{number}}}" + "\n$$"
 
     def directive(self, kind: str, title: str, lines: list[str]) -> str:
         """A block of the book as plain Markdown."""
-        options = {}
-        while lines and (match := re.match(r"^:(\w+):[ \t]*(.*)$", lines[0])):
-            options[match[1]] = match[2]
-            lines = lines[1:]
+        options, lines = split_options(lines)
         body = self.text("\n".join(lines).strip("\n"))
         if kind in NUMBERED:
-            name = self.labels[options["label"]][0] if "label" in options else NUMBERED[kind]
-            return f"**{name}**{f' ({title})' if title else ''}**.** {body}"
+            name = NUMBERED[kind]
+            if "label" in options:
+                name = self.labels[options["label"]][0]
+            in_brackets = f" ({title})" if title else ""
+            return f"**{name}**{in_brackets}**.** {body}"
         if kind == "prf:proof":
             return f"*Proof.* {body} $\\square$"
         if kind == "solution":
-            return f"<details><summary>Solution of {self.labels[title][0]}</summary>\n\n{body}\n\n</details>"
+            return fold(f"Solution of {self.labels[title][0]}", body)
         if kind == "dropdown":
-            return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
-        if kind in ("admonition", "note", "tip", "warning", "important", "seealso", "margin"):
-            return "\n".join(
-                f"> {line}".rstrip() for line in [f"**{title or kind.capitalize()}**", "", *body.split("\n")]
-            )
+            return fold(title, body)
+        if kind in BOXES:
+            box = [f"**{title or kind.capitalize()}**", "", *body.split("\n")]
+            return "\n".join(f"> {line}".rstrip() for line in box)
         if kind == "figure":
             return f"![{options.get('alt', '')}]({site()}/{title.lstrip('./')})\n\n*{body}*"
-        raise ValueError(f"there is no plain form for the directive {kind!r}: teach _ext/colab.py one")
+        raise ValueError(
+            f"there is no plain form for the directive {kind!r}: teach _ext/colab.py one"
+        )
 
     def role(self, match: re.Match) -> str:
         """A reference of the book as a link into it."""
-        kind, body = match[1], match[2].replace("\n", " ")
+        kind = match[1]
+        body = match[2].replace("\n", " ")
         shown, _, target = body.partition(" <")
         target = target.rstrip(">") or shown
+        has_own_text = shown != target
         if kind == "glue:text":
             return self.values[body]
         if kind == "term":
             return f"[{shown}]({site()}/book/glossary.html#term-{target.replace(' ', '-')})"
         if kind == "doc":
             name = target.split("/")[-1]
-            return f"[{shown if shown != target else self.titles[name]}]({site()}/book/{name}.html)"
-        if kind in ("cite:t", "cite:p"):
-            found = [(key.strip(), *self.citations[key.strip()]) for key in body.split(",")]
-            form = "{} ({})" if kind == "cite:t" else "{}, {}"
-            links = [f"[{form.format(names, year)}]({site()}/book/bibliography.html)" for _, names, year in found]
-            return ", ".join(links) if kind == "cite:t" else f"({'; '.join(links)})"
+            text = shown if has_own_text else self.titles[name]
+            return f"[{text}]({site()}/book/{name}.html)"
+        if kind == "cite:t":
+            return ", ".join(self.cite(key, "{} ({})") for key in body.split(","))
+        if kind == "cite:p":
+            return f"({'; '.join(self.cite(key, '{}, {}') for key in body.split(','))})"
         if kind in ("eq", "numref", "prf:ref", "ref"):
             name, url = self.labels[target]
-            return f"[{shown if shown != target else name}]({url})"
+            text = shown if has_own_text else name
+            return f"[{text}]({url})"
         raise ValueError(f"there is no plain form for the role {kind!r}: teach _ext/colab.py one")
 
+    def cite(self, key: str, form: str) -> str:
+        names, year = self.citations[key.strip()]
+        return f"[{form.format(names, year)}]({site()}/book/bibliography.html)"
+
     def notebook(self, name: str) -> nbformat.NotebookNode:
-        """A chapter for Colab."""
+        """A chapter for Colab: its title, the link to the book, the cell that installs the library,
+        the rest.
+        """
         book = source(name)
-        link = f"*A chapter of [{self.title()}]({site()}/book/{name}.html). "
-        link += "Numbers in the text are those of the book's own run; yours may differ in the last digits.*\n\n"
-        link += self.expected(name)
-        cells = [nbformat.v4.new_markdown_cell(link, id="link")]
-        cells.append(nbformat.v4.new_code_cell(START.format(repository=repository()), id="start"))
+        converted = []
         for cell in book.cells:
-            if "remove-cell" in cell.metadata.get("tags", []):
-                continue
-            if cell.cell_type == "markdown":
-                cells.append(nbformat.v4.new_markdown_cell(self.text(cell.source), id=cell.id))
-            else:
-                cells.append(nbformat.v4.new_code_cell(cell.source, id=cell.id))
-        cells[0], cells[2] = cells[2], cells[0]  # the title first
-        cells[1], cells[2] = cells[2], cells[1]
-        metadata = {"kernelspec": book.metadata.kernelspec, "colab": {"provenance": []}, "accelerator": "GPU"}
+            converted += self.cells(cell)
+        title, *rest = converted
+        cells = [
+            title,
+            nbformat.v4.new_markdown_cell(self.link(name), id="link"),
+            nbformat.v4.new_code_cell(START.format(repository=repository()), id="start"),
+            *rest,
+        ]
+        metadata = {"kernelspec": book.metadata.kernelspec, "colab": {"provenance": []}}
         return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+
+    def cells(self, cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+        """A cell of the book for Colab, and below a plot its caption; nothing for a cell that the
+        book hides.
+        """
+        if "remove-cell" in cell.metadata.get("tags", []):
+            return []
+        if cell.cell_type == "markdown":
+            return [nbformat.v4.new_markdown_cell(self.text(cell.source), id=cell.id)]
+        code = nbformat.v4.new_code_cell(cell.source, id=cell.id)
+        caption = self.caption(cell)
+        if not caption:
+            return [code]
+        return [code, nbformat.v4.new_markdown_cell(f"*{caption}*", id=f"{cell.id}-caption"[:64])]
+
+    def caption(self, cell: nbformat.NotebookNode) -> str:
+        """The number and the caption of a cell's figure; "" where it has none."""
+        figure = cell.metadata.get("mystnb", {}).get("figure")
+        if not figure:
+            return ""
+        return f"{self.labels[figure['name']][0]}. {self.text(figure['caption'])}"
+
+    def link(self, name: str) -> str:
+        """Where the notebook is from, and how long it takes."""
+        return (
+            f"*A chapter of [{self.title()}]({site()}/book/{name}.html). Numbers in the text "
+            "are those of the book's "
+            f"own run; yours may differ in the last digits.*\n\n{self.expected(name)}"
+        )
 
     def expected(self, name: str) -> str:
         """What the reader may expect to wait, from the book's own run."""
         seconds, _, where = self.values[f"{name}-run-time"].partition(" s on ")
         minutes = max(0.1, float(seconds) / 60)
         return (
-            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on {where}). On a T4 GPU "
-            "no longer than that (an estimate: no T4 was at hand). Installing the library comes on top.*"
+            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on "
+            f"{where}). On a T4 GPU "
+            "no longer than that (an estimate: no T4 was at hand). Installing the library "
+            "comes on top.*"
         )
 
     def title(self) -> str:
         return yaml.safe_load((ROOT / "_config.yml").read_text())["title"]
 
 
+def split_options(lines: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Split a directive's options, such as ":label: fig-sphere", from its text."""
+    options = {}
+    for number, line in enumerate(lines):
+        match = re.match(r"^:(\w+):[ \t]*(.*)$", line)
+        if not match:
+            return options, lines[number:]
+        options[match[1]] = match[2]
+    return options, []
+
+
+def fold(summary: str, body: str) -> str:
+    """A text that opens at a press."""
+    return f"<details><summary>{summary}</summary>\n\n{body}\n\n</details>"
+
+
 def executed_values() -> dict[str, str]:
-    """Every number that a chapter's text asks for, as it asks for it, from the chapters that `make book` executed."""
+    """Every number that a chapter's text asks for, as it asks for it, from the chapters that `make
+    book` executed.
+    """
     glued = {}
     for name in chapters():
         for cell in nbformat.read(ROOT / "_executed" / f"{name}.ipynb", as_version=4).cells:
             for output in cell.get("outputs", []):
-                if book := output.get("metadata", {}).get("scrapbook"):
-                    text = output["data"][book["mime_prefix"] + "text/plain"]
-                    glued[book["name"]] = ast.literal_eval(text)
-    return {body: shown(glued, body) for name in chapters() for body in asked(name)}
+                scrapbook = output.get("metadata", {}).get("scrapbook")
+                if scrapbook:
+                    text = output["data"][scrapbook["mime_prefix"] + "text/plain"]
+                    glued[scrapbook["name"]] = ast.literal_eval(text)
+    values = {}
+    for name in chapters():
+        for body in asked(name):
+            values[body] = shown(glued, body)
+    return values
 
 
 def asked(name: str) -> list[str]:
@@ -232,7 +347,9 @@ def asked(name: str) -> list[str]:
 def shown(glued: dict, body: str) -> str:
     """A value in the format that stands after its name."""
     name, _, form = body.partition(":")
-    return format(glued[name], form) if form else str(glued[name])
+    if form:
+        return format(glued[name], form)
+    return str(glued[name])
 
 
 def main() -> None:

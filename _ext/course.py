@@ -1,13 +1,15 @@
 """Write _build/course.zip: what a lecturer hands out, and what they keep.
 
-python _ext/course.py: students' notebooks without solutions, the same with solutions, slides of every chapter that need
-no network, the lecturer's guide, a lab sheet, and questions for an examination with their answers apart. Figures and
-numbers are those of the chapters as executed by `make book`. The same chapters give the same bytes.
+python _ext/course.py: students' notebooks without solutions, the same with solutions, slides of
+every chapter that need no network, the lecturer's guide, a lab sheet, and questions for an
+examination with their answers apart. Figures and numbers are those of the chapters as executed by
+`make book`. The same chapters give the same bytes.
 """
 
 import base64
 import re
 import zipfile
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -19,18 +21,22 @@ from offline_assets import mathjax
 import colab
 
 MARK = "\0"
-BLOCK = re.compile(r"<details>[\s\S]*?</details>|^\$\$[\s\S]*?\$\$|(?:^>.*\n?)+|(?:^(?!\$\$).+\n?)+", re.MULTILINE)
+LEAD = '<div class="lead">'
+BLOCK = re.compile(
+    r"<details>[\s\S]*?</details>|^\$\$[\s\S]*?\$\$|(?:^>.*\n?)+|(?:^(?!\$\$).+\n?)+", re.MULTILINE
+)
 SENTENCE = re.compile(r".+?[.?!](?<!Eq\.)(?<!Fig\.)(?<!al\.)(?=\s+[^\s\d]|$)|.+", re.DOTALL)
-DISPLAYED = re.compile(
-    r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|"
-)  # what a slide shows of a text, beside its first sentence
+# What a slide shows of a text, beside its first sentence.
+DISPLAYED = re.compile(r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|")
 MARKDOWN = (
     MarkdownIt("commonmark")
     .enable("table")
     .use(
         dollarmath_plugin,
         allow_labels=False,
-        renderer=lambda tex, about: escape(rf"\[{tex}\]" if about["display_mode"] else rf"\({tex}\)"),
+        renderer=lambda tex, about: escape(
+            rf"\[{tex}\]" if about["display_mode"] else rf"\({tex}\)"
+        ),
     )
 )
 ROOM = 4  # equations on one slide; a statement takes the room of two
@@ -39,23 +45,48 @@ README = """\
 
 Text and figures: CC BY 4.0. Code: MIT. The book: {site}
 
-- `students/`: the chapters as notebooks, an empty cell after each exercise; the lab sheet. A first cell installs the
-  library where it is missing.
-- `slides/`: a file for each chapter; open it in a browser. Arrow keys turn the slides, `t` changes between light and
-  dark, printing gives one slide a page. No network is needed; `slides/mathjax/` must lie beside the files.
-- `lecturer/`: the guide with its plans, the notebooks with solutions, questions for an examination, and their answers.
+- `students/`: the chapters as notebooks, an empty cell after each exercise; the lab sheet. A first
+  cell installs the library where it is missing.
+- `slides/`: a file for each chapter; open it in a browser. Arrow keys turn the slides, `t` changes
+  between light and dark, printing gives one slide a page. No network is needed; `slides/mathjax/`
+  must lie beside the files.
+- `lecturer/`: the guide with its plans, the notebooks with solutions, questions for an examination,
+  and their answers.
 """
 PAGE = """\
 <!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
-body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 system-ui, sans-serif; }}
+body {{ max-width: 44rem; margin: 2rem auto; padding: 0 1rem;
+  font: 1rem/1.55 system-ui, sans-serif; }}
 table {{ border-collapse: collapse; }}
 th, td {{ padding: .3em .7em; border-bottom: 1px solid #8888; text-align: left; }}
 </style>{script}</head><body><main>
 {body}</main></body></html>
 """
+
+
+@dataclass
+class Section:
+    """A section of a chapter: its heading, its text in blocks of Markdown, its figures in HTML."""
+
+    heading: str
+    blocks: list[str] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Slide:
+    """A slide: a heading of level "h1" or "h2", blocks of Markdown, and below them at most one
+    figure in HTML.
+    """
+
+    heading: str
+    blocks: list[str]
+    figure: str = ""
+    level: str = "h2"
 
 
 class Student(colab.Writer):
@@ -66,25 +97,48 @@ class Student(colab.Writer):
             return ""
         text = super().directive(kind, title, lines)
         if kind == "exercise":
-            label = next(line.split()[1] for line in lines if line.startswith(":label:"))
-            pencil = title.startswith("Pencil")  # it may be worked out by hand and checked by code
-            kinds = ["markdown"] * pencil + ["code"] * (not pencil or "import check_" in text)
-            text += "\n\n" + "".join(f"{MARK}{kind} {label}{MARK}" for kind in kinds)
+            options, _ = colab.split_options(lines)
+            text += "\n\n"
+            for answer in self.answer_kinds(title, text):
+                text += f"{MARK}{answer} {options['label']}{MARK}"
         return text
+
+    def answer_kinds(self, title: str, text: str) -> list[str]:
+        """The empty cells after an exercise. One for the pencil may be worked out by hand and
+        checked by code.
+        """
+        kinds = []
+        if title.startswith("Pencil"):
+            kinds.append("markdown")
+        if not title.startswith("Pencil") or "import check_" in text:
+            kinds.append("code")
+        return kinds
 
     def notebook(self, name: str) -> nbformat.NotebookNode:
         book = super().notebook(name)
-        cells, book.cells = book.cells, []
-        for cell in cells:
-            for k, part in enumerate(cell.source.split(MARK)):
-                if k % 2:  # a mark
-                    kind, label = part.split()
-                    new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}[kind]
-                    book.cells.append(new(id=f"{kind}-{label}"[:64], metadata={"tags": ["answer"]}))
-                elif part.strip():
-                    text = part if cell.cell_type == "code" else re.sub(r"\n{3,}", "\n\n", part).strip()
-                    book.cells.append(nbformat.from_dict({**cell, "source": text, "id": cell.id + (f"-{k}" * (k > 0))}))
+        cells = []
+        for cell in book.cells:
+            cells += self.split_at_marks(cell)
+        book.cells = cells
         return book
+
+    def split_at_marks(self, cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+        """A cell's text before, between and after the marks, and an empty cell for each mark."""
+        cells = []
+        for number, part in enumerate(cell.source.split(MARK)):
+            is_mark = number % 2 == 1
+            if is_mark:
+                kind, label = part.split()
+                new_cell = nbformat.v4.new_code_cell
+                if kind == "markdown":
+                    new_cell = nbformat.v4.new_markdown_cell
+                cells.append(new_cell(id=f"{kind}-{label}"[:64], metadata={"tags": ["answer"]}))
+            elif part.strip():
+                if cell.cell_type == "markdown":
+                    part = re.sub(r"\n{3,}", "\n\n", part).strip()
+                new_id = cell.id if number == 0 else f"{cell.id}-{number}"
+                cells.append(nbformat.from_dict({**cell, "source": part, "id": new_id}))
+        return cells
 
 
 class Solved(colab.Writer):
@@ -94,95 +148,171 @@ class Solved(colab.Writer):
         text = super().directive(kind, title, lines)
         if kind != "solution":
             return text
-        head, body = text.removeprefix("<details><summary>").removesuffix("\n\n</details>").split("</summary>", 1)
+        inside = text.removeprefix("<details><summary>").removesuffix("\n\n</details>")
+        head, body = inside.split("</summary>", 1)
         return f"**{head}.**{body}"
 
 
 class Slides(colab.Writer):
-    """Statements as boxes, no proofs, no solutions, of exercises their titles; no link, since a lecture needs none."""
+    """Statements as boxes, no proofs, no solutions, of exercises their titles; no link, since a
+    lecture needs none.
+    """
 
     def directive(self, kind: str, title: str, lines: list[str]) -> str:
         if kind in ("prf:proof", "solution"):
             return ""
         text = super().directive(kind, title, lines)
         if kind == "exercise":
-            return f"- {text.partition('**.**')[0].lstrip('*').replace('**', '')}"
-        return "\n".join(f"> {line}".rstrip() for line in text.split("\n")) if kind in colab.NUMBERED else text
+            name = text.partition("**.**")[0]
+            return f"- {name.lstrip('*').replace('**', '')}"
+        if kind in colab.NUMBERED:
+            return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
+        return text
 
     def text(self, markdown: str) -> str:
         return re.sub(r"\[([^]]*)\]\(http[^)]*\)", r"\1", super().text(markdown))
 
     def role(self, match: re.Match) -> str:
-        return f"*{super().role(match)}*" if match[1] == "doc" else super().role(match)
+        text = super().role(match)
+        if match[1] == "doc":
+            return f"*{text}*"
+        return text
 
-    def sections(self, name: str, executed: Path) -> list[tuple[str, list[str], list[str]]]:
-        """Heading, text and figures of each section, the chapter's opening first."""
+    def sections(self, name: str, executed: Path) -> list[Section]:
+        """The sections of a chapter, its opening first. executed: the folder of the executed
+        chapters.
+        """
         path = executed / f"{name}.ipynb"
-        ran = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells} if path.exists() else {}
-        found = []
+        ran = {}
+        if path.exists():
+            ran = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+        found: list[Section] = []
         for cell in colab.source(name).cells:
             if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
-                found[-1][2].extend(self.figures(ran.get(cell.id, cell)))
+                found[-1].figures += self.figures(ran.get(cell.id, cell))
             elif cell.cell_type == "markdown":
-                # Before a heading, text goes on from the section above; (#{1,2}) splits off each heading's depth.
-                for k, part in enumerate(re.split(r"^#{1,2} ", self.text(cell.source), flags=re.MULTILINE)):
-                    heading, _, text = part.partition("\n") if k else ("", "", part)
-                    if k:
-                        found.append((heading, [], []))
-                    if text.strip():
-                        found[-1][1].append(text)
-        return [(heading, [block.strip() for text in texts for block in BLOCK.findall(text)], figures)
-                for heading, texts, figures in found]  # fmt: skip
+                self.read_text(cell.source, found)
+        return found
+
+    def read_text(self, markdown: str, found: list[Section]) -> None:
+        """Add a cell's text to the last section, and a section for each of its headings."""
+        before, *parts = re.split(r"^#{1,2} ", self.text(markdown), flags=re.MULTILINE)
+        if before.strip():
+            found[-1].blocks += split_blocks(before)
+        for part in parts:
+            heading, _, text = part.partition("\n")
+            found.append(Section(heading, split_blocks(text)))
 
     def figures(self, cell: nbformat.NotebookNode) -> list[str]:
         """What a cell shows, with its caption, as HTML."""
-        about, shown = cell.metadata.get("mystnb", {}), []
+        caption = self.caption(cell)
+        if caption:
+            caption = f"<figcaption>{inline(caption)}</figcaption>"
+        alt = escape(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
+        shown = []
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
             if "scrapbook" in output.get("metadata", {}):
                 continue
-            figure = about.get("figure", {})
-            caption = f"{self.labels[figure['name']][0]}. {self.text(figure['caption'])}" if figure else ""
-            caption = caption and f"<figcaption>{inline(caption)}</figcaption>"
-            if kind := next((kind for kind in ("image/svg+xml", "image/png") if kind in data), None):
-                coded = data[kind] if kind == "image/png" else base64.b64encode(data[kind].encode()).decode()
-                alt = escape(about.get("image", {}).get("alt", ""))
-                image = f'<img alt="{alt}" src="data:{kind};base64,{"".join(coded.split())}">'
-                shown.append(f"<figure>{image}{caption}</figure>")
+            data = output.get("data", {})
+            image = image_address(data)
+            if image:
+                shown.append(f'<figure><img alt="{alt}" src="{image}">{caption}</figure>')
             elif "text/html" in data:
-                shown.append(f'<figure class="shown"><div class="html">{data["text/html"]}</div>{caption}</figure>')
+                html = f'<div class="html">{data["text/html"]}</div>'
+                shown.append(f'<figure class="shown">{html}{caption}</figure>')
         return shown
 
     def deck(self, name: str, executed: Path) -> str:
         """A chapter's slides as one HTML file."""
-        (title, opening, _), *sections = self.sections(name, executed)
-        title = f"{colab.chapters().index(name) + 1}. {title}"
-        slides = [("h1", title, [opening[0], f"*{self.title()}*"], "")]
-        slides += [("h2", "Objectives", [block.partition("\n>\n")[2]], "") for block in opening if block[0] == ">"]
-        for heading, blocks, figures in sections:
-            bare = not (figures or any(map(DISPLAYED.match, blocks)))  # then a whole paragraph, else its first sentence
-            lead = [block if bare else SENTENCE.match(block)[0] for block in blocks[:1] if not DISPLAYED.match(block)]
-            groups, room = [[f'<div class="lead">\n\n{text}\n\n</div>' for text in lead]], ROOM
-            for block in filter(DISPLAYED.match, blocks):
-                if (room := room - (2 if block[0] == ">" else 1)) < 0 and block[0] in ">$":
-                    groups, room = [*groups, []], ROOM
-                groups[-1].append(block)
-            first = groups.pop() if figures and len(groups) == 1 and len(groups[0]) < 2 else []
-            slides += [("h2", heading, group, "") for group in groups]
-            slides += [("h2", heading, [] if k else first, figure) for k, figure in enumerate(figures)]
-        shown = "\n".join(
-            f'<section{" class=first" * (level == "h1")} aria-label="{n} of {len(slides)}">'
-            f'<{level}>{inline(heading)}</{level}><div class="body">{render(*blocks)}{figure}</div></section>'
-            for n, (level, heading, blocks, figure) in enumerate(slides, 1)
-        )
+        opening, *sections = self.sections(name, executed)
+        number = colab.chapters().index(name) + 1
+        slides = [
+            Slide(
+                f"{number}. {opening.heading}", [opening.blocks[0], f"*{self.title()}*"], level="h1"
+            )
+        ]
+        for block in opening.blocks:
+            if block.startswith(">"):
+                slides.append(Slide("Objectives", [block.partition("\n>\n")[2]]))
+        for section in sections:
+            slides += section_slides(section)
+        shown = [slide_html(slide, place, len(slides)) for place, slide in enumerate(slides, 1)]
         template = Path(__file__).with_name("slides.html").read_text()
-        return template.replace("{{title}}", escape(title)).replace("{{slides}}", shown)
+        template = template.replace("{{title}}", escape(slides[0].heading))
+        return template.replace("{{slides}}", "\n".join(shown))
+
+
+def split_blocks(text: str) -> list[str]:
+    """Cut Markdown into its blocks: paragraphs, equations, boxes, folds."""
+    return [block.strip() for block in BLOCK.findall(text)]
+
+
+def image_address(data: dict) -> str:
+    """The image of an output as a data URI; "" where it has none."""
+    if "image/svg+xml" in data:
+        coded = base64.b64encode(data["image/svg+xml"].encode()).decode()
+        return f"data:image/svg+xml;base64,{coded}"
+    if "image/png" in data:
+        coded = "".join(data["image/png"].split())
+        return f"data:image/png;base64,{coded}"
+    return ""
+
+
+def section_slides(section: Section) -> list[Slide]:
+    """A section's slides: its first sentence and what it displays; then a slide for each figure."""
+    groups = group_blocks([*lead(section), *filter(DISPLAYED.match, section.blocks)])
+    figures = list(section.figures)
+    slides = []
+    if figures and len(groups) == 1 and len(groups[0]) < 2:
+        slides.append(
+            Slide(section.heading, groups.pop(), figures.pop(0))
+        )  # there is room for both
+    texts = [Slide(section.heading, group) for group in groups]
+    return [*texts, *slides, *(Slide(section.heading, [], figure) for figure in figures)]
+
+
+def lead(section: Section) -> list[str]:
+    """The section's first sentence; the whole paragraph where nothing else would be shown."""
+    if not section.blocks or DISPLAYED.match(section.blocks[0]):
+        return []
+    text = section.blocks[0]
+    if section.figures or any(DISPLAYED.match(block) for block in section.blocks):
+        text = SENTENCE.match(text)[0]
+    return [f"{LEAD}\n\n{text}\n\n</div>"]
+
+
+def group_blocks(blocks: list[str]) -> list[list[str]]:
+    """Cut a section's blocks into slides, none with more equations and statements than there is
+    room for.
+    """
+    groups: list[list[str]] = [[]]
+    room = ROOM
+    for block in blocks:
+        if not block.startswith(LEAD):
+            room -= 2 if block.startswith(">") else 1
+        if room < 0 and block.startswith((">", "$")):
+            groups.append([])
+            room = ROOM
+        groups[-1].append(block)
+    return groups
+
+
+def slide_html(slide: Slide, place: int, count: int) -> str:
+    kind = ' class="first"' if slide.level == "h1" else ""
+    return (
+        f'<section{kind} aria-label="{place} of {count}">'
+        f"<{slide.level}>{inline(slide.heading)}</{slide.level}>"
+        f'<div class="body">{render(*slide.blocks)}{slide.figure}</div></section>'
+    )
 
 
 def render(*blocks: str) -> str:
     """Markdown as HTML, formulas left for MathJax."""
-    text = re.sub("<summary>(.*?)</summary>", lambda fold: f"<summary>{inline(fold[1])}</summary>", "\n\n".join(blocks))
-    return MARKDOWN.render(text)
+
+    def summary(match: re.Match) -> str:
+        return f"<summary>{inline(match[1])}</summary>"
+
+    return MARKDOWN.render(re.sub("<summary>(.*?)</summary>", summary, "\n\n".join(blocks)))
 
 
 def inline(text: str) -> str:
@@ -190,14 +320,18 @@ def inline(text: str) -> str:
 
 
 def documents(writer: colab.Writer) -> dict[str, str]:
-    """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of each."""
+    """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of
+    each.
+    """
     page = (colab.ROOT / "book" / "lecturers_guide.md").read_text()
     top, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     (lab,) = (part for part in parts if part.startswith("## A lab"))
     (exam,) = (part for part in parts if part.startswith("## Questions for an examination"))
     questions, fold, answers = exam.partition("```{dropdown} Answers in outline\n")
     if not fold:
-        raise ValueError("book/lecturers_guide.md: the answers must stand in a dropdown 'Answers in outline'")
+        raise ValueError(
+            "book/lecturers_guide.md: the answers must stand in a dropdown 'Answers in outline'"
+        )
     found = {
         "students/lab_sheet": lab[1:],
         "lecturer/guide": "".join([top, *(part for part in parts if part not in (lab, exam))]),
@@ -208,24 +342,40 @@ def documents(writer: colab.Writer) -> dict[str, str]:
 
 
 def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
-    """Everything in the archive, by path. values: the numbers in the text."""
-    student, solved, slides = writers = Student(), Solved(), Slides()
-    for writer in writers:
+    """Everything in the archive, by path. values: the numbers in the text. executed: the executed
+    chapters' folder.
+    """
+    student = Student()
+    solved = Solved()
+    slides = Slides()
+    for writer in (student, solved, slides):
         writer.values = values
-    found = {"README.md": README.format(title=slides.title(), site=colab.site())}
+    texts = {"README.md": README.format(title=slides.title(), site=colab.site())}
     for number, name in enumerate(colab.chapters(), 1):
         file = f"{number:02}_{name}"
-        found[f"students/{file}.ipynb"] = nbformat.writes(student.notebook(name)) + "\n"
-        found[f"lecturer/solutions/{file}.ipynb"] = nbformat.writes(solved.notebook(name)) + "\n"
-        found[f"slides/{file}.html"] = slides.deck(name, executed)
+        texts[f"students/{file}.ipynb"] = nbformat.writes(student.notebook(name)) + "\n"
+        texts[f"lecturer/solutions/{file}.ipynb"] = nbformat.writes(solved.notebook(name)) + "\n"
+        texts[f"slides/{file}.html"] = slides.deck(name, executed)
     for path, text in documents(solved).items():
-        body, title = render(text), escape(text.split("\n")[0].strip("# "))
-        # Formulas are set by the MathJax beside the slides; all documents with formulas lie in lecturer/.
-        script = '<script defer src="../slides/mathjax/tex-chtml.js"></script>' if 'class="math' in body else ""
-        found |= {f"{path}.md": text, f"{path}.html": PAGE.format(title=title, script=script, body=body)}
-    licences = {name: colab.ROOT / name for name in ("LICENSE", "LICENSE-TEXT.md")}
-    found |= {f"slides/mathjax/{name}": path for name, path in mathjax().items()} | licences
-    return {name: it.read_bytes() if isinstance(it, Path) else it.encode() for name, it in found.items()}
+        texts[f"{path}.md"] = text
+        texts[f"{path}.html"] = page_html(text)
+    found = {path: text.encode() for path, text in texts.items()}
+    for name, path in mathjax().items():
+        found[f"slides/mathjax/{name}"] = path.read_bytes()
+    for name in ("LICENSE", "LICENSE-TEXT.md"):
+        found[name] = (colab.ROOT / name).read_bytes()
+    return found
+
+
+def page_html(text: str) -> str:
+    """A document as a page. Its formulas are set by the MathJax beside the slides; all such
+    documents lie in lecturer/.
+    """
+    body = render(text)
+    script = ""
+    if 'class="math' in body:
+        script = '<script defer src="../slides/mathjax/tex-chtml.js"></script>'
+    return PAGE.format(title=escape(text.split("\n")[0].strip("# ")), script=script, body=body)
 
 
 def write(path: Path, found: dict[str, bytes]) -> None:
@@ -233,7 +383,9 @@ def write(path: Path, found: dict[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted(found):
             info = zipfile.ZipInfo(f"course/{name}")  # dated 1980
-            info.create_system, info.external_attr, info.compress_type = 3, 0o644 << 16, zipfile.ZIP_DEFLATED
+            info.create_system = 3  # Unix
+            info.external_attr = 0o644 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, found[name])
 
 

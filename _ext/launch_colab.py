@@ -1,13 +1,19 @@
-"""Sphinx extension: the launch button opens the chapter's notebook in colab/, which Colab can show (see colab.py)."""
+"""Sphinx extension: the launch button opens the chapter's notebook in colab/, which Colab can show
+(see colab.py).
+"""
 
 from pathlib import Path
 
 
 def relink(app, pagename, templatename, context, doctree):
-    """The theme makes the address from the page's own path: put colab/NAME for book/NAME, or no button."""
+    """The theme makes the address from the page's own path: put colab/NAME for book/NAME, or no
+    button.
+    """
     copied = Path(app.srcdir, "colab", f"{Path(pagename).name}.ipynb").exists()
     groups = context.get("header_buttons", [])
-    context["header_buttons"] = [group for group in groups if copied or group.get("label") != "launch-buttons"]
+    context["header_buttons"] = [
+        group for group in groups if copied or group.get("label") != "launch-buttons"
+    ]
     for group in context["header_buttons"]:
         for button in group.get("buttons", []):
             if "colab" in button.get("url", ""):

@@ -1,22 +1,23 @@
-"""Write _build/book.pdf: the built book as one document, for paper and for readers that show no HTML.
+"""Write _build/book.pdf: the built book as one document, for paper and for readers that show no
+HTML.
 
-python _ext/pdf.py: the pages of _build/html, in the book's order, become one long page, and headless Chromium prints
-it. In one piece, so that links, bookmarks and page numbers hold across chapters. Solutions, and the answers to the
-self-check questions, move to the end. A figure that moves in the book stands still, as it does without scripts.
+python _ext/pdf.py: the pages of _build/html, in the book's order, become one long page, and
+headless Chromium prints it. In one piece, so that links, bookmarks and page numbers hold across
+chapters. Solutions, and the answers to the self-check questions, move to the end. A figure that
+moves in the book stands still, as it does without scripts.
 """
 
 import posixpath
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from html import escape
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
 import yaml
-from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from bs4 import BeautifulSoup, Tag
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
@@ -28,14 +29,19 @@ FIT = """async () => {
   await window.MathJax?.startup?.promise;
   await document.fonts.ready;
   await Promise.all([...document.images].map((image) => image.decode()));
-  for (const e of document.querySelectorAll("article :is(table, mjx-container[display], .text_html)")) {
-    const room = e.parentElement.clientWidth - (e.parentElement.querySelector(".eqno")?.offsetWidth ?? 0);
+  const wideOnes = "article :is(table, mjx-container[display], .text_html)";
+  for (const e of document.querySelectorAll(wideOnes)) {
+    const number = e.parentElement.querySelector(".eqno");
+    const room = e.parentElement.clientWidth - (number?.offsetWidth ?? 0);
     const wide = (e.querySelector("mjx-math") ?? e).scrollWidth;
     if (wide > room) e.style.zoom = room / wide;
   }
 }"""
 # The first span of the contents is the first chapter's, and so on.
-NUMBER = "(starts) => document.querySelectorAll('.contents span').forEach((e, i) => (e.textContent = starts[i]))"
+NUMBER = """(starts) => {
+  const spans = document.querySelectorAll(".contents span");
+  spans.forEach((span, i) => { span.textContent = starts[i]; });
+}"""
 HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].map((heading) => {
   heading.querySelectorAll(".headerlink").forEach((link) => link.remove());
   return heading.textContent.trim();
@@ -45,81 +51,127 @@ HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")].map
 def pages() -> dict[str, list[str]]:
     """The pages' names by the part that they belong to, in the book's order."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    return {"": [toc["root"]]} | {part["caption"]: [e["file"] for e in part["chapters"]] for part in toc["parts"]}
+    parts = {"": [toc["root"]]}
+    for part in toc["parts"]:
+        parts[part["caption"]] = [entry["file"] for entry in part["chapters"]]
+    return parts
 
 
 def article(html: Path, name: str, names: list[str]) -> BeautifulSoup:
     """A page's text, with its names made different from those of all other pages."""
-    found = BeautifulSoup((html / f"{name}.html").read_text(), "html.parser").select_one("article.bd-article")
+    page = BeautifulSoup((html / f"{name}.html").read_text(), "html.parser")
+    found = page.select_one("article.bd-article")
     for tag in found.select("script"):
         tag.decompose()
     for tag in found.find_all(True):
-        for key in set(NAMED) & set(tag.attrs):
-            tag[key] = " ".join(f"{name}--{one}" for one in tag[key].split())
-        for key in {"src", "href"} & set(tag.attrs):
-            url, anchor = urldefrag(tag[key])
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), url)) if url else f"{name}.html"
-            page = path.removesuffix(".html")
-            if urlsplit(url).scheme:
-                continue
-            if key == "src":
-                tag[key] = path
-            elif page in names:
-                tag[key] = f"#{page}--{anchor}" if anchor else f"#{page}"
-            else:
-                del tag[key]  # what it leads to is not in the book on paper
+        for key in NAMED:
+            if key in tag.attrs:
+                tag[key] = " ".join(f"{name}--{one}" for one in tag[key].split())
+        for key in ("src", "href"):
+            if key in tag.attrs:
+                redirect(tag, key, name, names)
     found["id"] = name
     return found
+
+
+def redirect(tag: Tag, key: str, name: str, names: list[str]) -> None:
+    """Make an address of page `name` hold in the one long page; drop a link to what is not in the
+    book on paper.
+    """
+    url, anchor = urldefrag(tag[key])
+    if urlsplit(url).scheme:
+        return
+    path = f"{name}.html"
+    if url:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(name), url))
+    page = path.removesuffix(".html")
+    if key == "src":
+        tag[key] = path
+    elif page in names and anchor:
+        tag[key] = f"#{page}--{anchor}"
+    elif page in names:
+        tag[key] = f"#{page}"
+    else:
+        del tag[key]
 
 
 def whole(html: Path, parts: dict[str, list[str]], title: str, author: str) -> str:
     """The book as one page."""
     names = [name for part in parts.values() for name in part]
-    first = BeautifulSoup((html / f"{names[0]}.html").read_text(), "html.parser")
-    head = [*first.select("link[rel=stylesheet]"), *first.select("script[src*=mathjax]")]
-    head += [script for script in first.select("script") if "window.MathJax" in script.text]
-    answers, articles, contents = BeautifulSoup("", "html.parser"), [], []
+    answers = BeautifulSoup("", "html.parser")
+    articles = []
+    contents = []
     for part, inside in parts.items():
-        contents.append(f'<p class="part">{part}</p>' if part else "")
+        if part:
+            contents.append(f'<p class="part">{part}</p>')
         for name in inside:
             page = article(html, name, names)
             heading = escape(page.h1.get_text().removesuffix("#"))
             contents.append(f'<p><a href="#{name}">{heading}</a><span></span></p>')
-            if moved := take_answers(page):
+            moved = take_answers(page)
+            if moved:
                 answers.append(BeautifulSoup(f"<h2>{heading}</h2>", "html.parser"))
                 answers.extend(moved)
-            articles.append(page)
+            articles.append(str(page))
     if answers.contents:
-        contents.append('<p class="part"><a href="#answers">Solutions and answers</a><span></span></p>')
-        articles.append(f'<article class="bd-article" id="answers"><h1>Solutions and answers</h1>{answers}</article>')
-    style = Path(__file__).with_name("pdf.css").read_text()
-    return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">
-<title>{title}</title>{"".join(map(str, head))}<style>{style}</style></head><body>
+        contents.append(
+            '<p class="part"><a href="#answers">Solutions and answers</a><span></span></p>'
+        )
+        articles.append(
+            '<article class="bd-article" id="answers"><h1>Solutions and answers</h1>'
+            f"{answers}</article>"
+        )
+    return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head>
+<meta charset="utf-8">
+<title>{title}</title>{head_of(html / f"{names[0]}.html")}</head><body>
 <div class="cover"><p class="title">{title}</p><p>{author}</p></div>
-<div class="contents">{"".join(contents)}</div>{"".join(map(str, articles))}</body></html>"""
+<div class="contents">{"".join(contents)}</div>{"".join(articles)}</body></html>"""
 
 
-def take_answers(page: BeautifulSoup) -> list:
-    """Cut the solutions and the answers to the self-check questions out of a page; unfold what else is folded."""
+def head_of(path: Path) -> str:
+    """The styles of the book's pages, MathJax with its settings, and the style for paper."""
+    page = BeautifulSoup(path.read_text(), "html.parser")
+    head = [*page.select("link[rel=stylesheet]"), *page.select("script[src*=mathjax]")]
+    for script in page.select("script"):
+        if "window.MathJax" in script.text:
+            head.append(script)
+    style = Path(__file__).with_name("pdf.css").read_text()
+    return "".join(map(str, head)) + f"<style>{style}</style>"
+
+
+def take_answers(page: BeautifulSoup) -> list[Tag]:
+    """Cut the solutions and the answers to the self-check questions out of a page; unfold what else
+    is folded.
+    """
     moved = []
     for tag in page.select("div.solution, details"):
         if tag.name == "div":
             moved.append(tag)
             continue
         tag["open"] = ""
-        if tag.find_parent(id=lambda name: name and name.endswith("--check-yourself")):
-            question = f"<p><strong>{tag.select_one('.sd-summary-text').decode_contents()}</strong></p>"
+        if tag.find_parent(id=is_self_check):
+            text = tag.select_one(".sd-summary-text").decode_contents()
+            question = f"<p><strong>{text}</strong></p>"
             tag.insert_before(BeautifulSoup(question, "html.parser"))
-            moved += [BeautifulSoup(question, "html.parser"), tag.select_one(".sd-summary-content")]
+            moved.append(BeautifulSoup(question, "html.parser"))
+            moved.append(tag.select_one(".sd-summary-content"))
             tag.extract()
     return [tag.extract() for tag in moved]
 
 
-def write(html: Path, parts: dict[str, list[str]], target: Path, title: str, author: str) -> int:
-    """Print the pages of the folder html into the file target; return the number of sheets."""
-    document, missing = whole(html, parts, title, author), []
+def is_self_check(name: str | None) -> bool:
+    """Whether a section's id is that of the self-check questions."""
+    return name is not None and name.endswith("--check-yourself")
 
-    def serve(route):
+
+def write(
+    browser: Browser, html: Path, parts: dict[str, list[str]], target: Path, title: str, author: str
+) -> int:
+    """Print the pages of the folder html into the file target; return the number of sheets."""
+    document = whole(html, parts, title, author)
+    missing = []
+
+    def serve(route: Route) -> None:
         file = html / urlsplit(route.request.url).path.lstrip("/")
         if route.request.url == SITE:
             route.fulfill(body=document, content_type="text/html")
@@ -129,23 +181,17 @@ def write(html: Path, parts: dict[str, list[str]], target: Path, title: str, aut
             missing.append(route.request.url)
             route.abort()
 
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        raise SystemExit("the PDF is printed by chromium or google-chrome, and neither is here: apt install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 643, "height": 900})  # as wide as the text on paper
-        page.set_default_timeout(600_000)
-        page.route("**/*", serve)
-        page.emulate_media(media="print", color_scheme="light")
-        page.goto(SITE)
-        page.evaluate(FIT)
-        printed = partial(page.pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
-        reader = PdfReader(BytesIO(printed()))  # says on which page each chapter is
-        starts = [reader.get_destination_page_number(it) + 1 for it in reader.outline if not isinstance(it, list)]
-        page.evaluate(NUMBER, starts)
-        writer, headings = PdfWriter(BytesIO(printed()), incremental=True), page.evaluate(HEADINGS)
-        browser.close()
+    page = browser.new_page(viewport={"width": 643, "height": 900})  # as wide as the text on paper
+    page.set_default_timeout(600_000)
+    page.route("**/*", serve)
+    page.emulate_media(media="print", color_scheme="light")
+    page.goto(SITE)
+    page.evaluate(FIT)
+    first = PdfReader(BytesIO(print_page(page)))  # says on which sheet each chapter is
+    page.evaluate(NUMBER, chapter_starts(first))
+    writer = PdfWriter(BytesIO(print_page(page)), incremental=True)
+    headings = page.evaluate(HEADINGS)
+    page.close()
     if missing:
         raise SystemExit(f"not found while printing: {', '.join(missing)}")
     # Chromium writes some headings twice over into their bookmarks.
@@ -157,6 +203,19 @@ def write(html: Path, parts: dict[str, list[str]], target: Path, title: str, aut
     return len(writer.pages)
 
 
+def print_page(page: Page) -> bytes:
+    return page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+
+
+def chapter_starts(reader: PdfReader) -> list[int]:
+    """The sheets, from 1, on which the chapters begin: the outermost bookmarks."""
+    starts = []
+    for item in reader.outline:
+        if not isinstance(item, list):  # a list holds the bookmarks within a chapter
+            starts.append(reader.get_destination_page_number(item) + 1)
+    return starts
+
+
 def bookmarks(node: DictionaryObject) -> Iterator[DictionaryObject]:
     """All bookmarks below one, in order."""
     child = node.get("/First")
@@ -166,8 +225,23 @@ def bookmarks(node: DictionaryObject) -> Iterator[DictionaryObject]:
         child = child.get_object().get("/Next")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        raise SystemExit(
+            "the PDF is printed by chromium or google-chrome, and neither is here: apt install "
+            "chromium"
+        )
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     target = ROOT / "_build" / "book.pdf"
-    sheets = write(ROOT / "_build" / "html", pages(), target, config["title"], config["author"])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        sheets = write(
+            browser, ROOT / "_build" / "html", pages(), target, config["title"], config["author"]
+        )
+        browser.close()
     print(f"{target}: {sheets} pages, {target.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -57,3 +57,25 @@ def root(tmp_path):
     folder = tmp_path / "root"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests of the session, without a network."""
+    from browser import launch_chromium
+
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need `pip install playwright`")
+    with sync_api.sync_playwright() as playwright:
+        browser = launch_chromium(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _close_pages():
+    """Close what a test opened in the browser, so that the next one finds it as quick as it was."""
+    yield
+    from browser import OPENED
+
+    while OPENED:
+        OPENED.pop().close()

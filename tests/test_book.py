@@ -1,10 +1,7 @@
 """The built book in a browser without a network: every page, light and dark, on a desk and on a phone, from a disk."""
 
 import re
-import shutil
-import sys
 from contextlib import contextmanager
-from functools import cache
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,23 +10,16 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 import yaml
 
+import colab
+
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`")
 sync_api = pytest.importorskip("playwright.sync_api", reason="the book's browser test needs `pip install playwright`")
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "_ext"))
-import colab  # noqa: E402
-
 HTML = ROOT / "_build" / "html"
 SHOTS = ROOT / "_build" / "screenshots"
 PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
 PREFIX = "/" + yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"].rstrip("/").split("/")[-1]
-OFFLINE = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-
 # What a page can say about itself, as a list of problems. Alternative texts are asked of drawings, too.
 LOOK = r"""async () => {
   const found = [], all = (what) => [...document.querySelectorAll(what)];
@@ -54,6 +44,11 @@ LOOK = r"""async () => {
   for (let node; (node = walk.nextNode()); )
     if (left.test(node.data) && !node.parentElement.closest("pre, code, script, style, noscript"))
       found.push("markup left in the text: " + node.data.trim().slice(0, 80));
+  for (const link of all(".prev-next-area a"))
+    if (link.scrollWidth > link.clientWidth + 1) found.push("link is cut: " + link.textContent.trim().slice(0, 80));
+  for (const folded of all(".solution.toggle-hidden"))
+    if (folded.clientHeight > folded.querySelector(".admonition-title").offsetHeight + 2)
+      found.push("band below a folded solution: " + folded.id);
   if (innerWidth < 500 && document.scrollingElement.scrollWidth > innerWidth) {
     const wide = all("article *").filter((e) => e.getBoundingClientRect().right > innerWidth + 1)[0];
     found.push(`page scrolls sideways: ${document.scrollingElement.scrollWidth} px, ${wide?.outerHTML.slice(0, 80)}`);
@@ -84,35 +79,43 @@ def site():
 
 
 @pytest.fixture(scope="module")
-def browser():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("the book's browser test needs chromium or google-chrome (`apt install chromium`)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OFFLINE)
+def look(chromium):
+    """A function that returns a browser window of a theme and a width; its pages share the cached scripts."""
+    contexts = {}
 
-        @cache  # one context for each look: its pages share the cached scripts
-        def look(theme, width):
-            return browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800})
+    def window(theme, width):
+        if (theme, width) not in contexts:
+            size = {"width": width, "height": 800}
+            contexts[theme, width] = chromium.new_context(color_scheme=theme, viewport=size)
+        return contexts[theme, width]
 
-        yield look
-        browser.close()
+    yield window
+    for context in contexts.values():
+        context.close()
 
 
 @contextmanager
-def opened(browser, url, theme="light", width=1280, plant=""):
+def opened(look, url, theme="light", width=1280, plant=""):
     """The page at url, loaded, and the list of its problems, which grows. `plant`: HTML put into the home page."""
-    page = browser(theme, width).new_page()
+    page = look(theme, width).new_page()
     problems = []
 
     def asked(request):
         if request.url.split(":")[0] not in ("data", "blob", "file") and urlsplit(request.url).hostname != "127.0.0.1":
             problems.append(f"asks another host: {request.url}")
 
+    def answered(response):
+        if response.status >= 400:
+            problems.append(f"request failed, {response.status}: {response.url}")
+
+    def said(message):
+        if message.type in ("error", "warning"):
+            problems.append(f"console {message.type}: {message.text}")
+
     page.on("request", asked)
     page.on("requestfailed", lambda request: problems.append(f"request failed: {request.url}"))
-    page.on("response", lambda r: r.status >= 400 and problems.append(f"request failed, {r.status}: {r.url}"))
-    page.on("console", lambda m: m.type in ("error", "warning") and problems.append(f"console {m.type}: {m.text}"))
+    page.on("response", answered)
+    page.on("console", said)
     page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
     if plant:
         before, end, after = (HTML / "index.html").read_text().rpartition("</section>")
@@ -135,26 +138,18 @@ def examine(page, theme):
 
 
 @pytest.mark.parametrize(("width", "first", "second"), [(1280, "light", "dark"), (390, "dark", "light")])
-def test_every_page_reads_well_without_a_network(browser, site, width, first, second):
+def test_every_page_reads_well_without_a_network(look, site, width, first, second):
+    """One visit a page: how it looks, what axe-core holds against it, and its picture, in both themes."""
     SHOTS.mkdir(exist_ok=True)
     problems = {}
     for name in PAGES:
         shot = name.removesuffix(".html").replace("/", "-")
-        with opened(browser, site + name, first, width) as (page, found):
+        with opened(look, site + name, first, width) as (page, found):
             page.screenshot(path=SHOTS / f"{shot}-{first}-{width}.png", full_page=True)
+            found += violations(page)
             found += examine(page, second)  # dusk falls while it is read
             page.screenshot(path=SHOTS / f"{shot}-{second}-{width}.png", full_page=True)
         problems[name] = found
-    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
-
-
-@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-def test_no_page_has_an_accessibility_violation(browser, site, theme, width):
-    """By axe-core: contrast, landmarks, names, order of headings, and what else a machine can tell."""
-    problems = {}
-    for name in PAGES:
-        with opened(browser, site + name, theme, width) as (page, _):
-            problems[name] = violations(page)
     assert not any(problems.values()), {name: found for name, found in problems.items() if found}
 
 
@@ -164,17 +159,17 @@ def violations(page):
     return [f"{rule['id']}: {rule['help']}, {rule['nodes'][0]['html'][:80]}" for rule in found]
 
 
-def test_a_planted_violation_is_found(browser, site):
+def test_a_planted_violation_is_found(look, site):
     plant = '<p style="color: #999; background: #aaa">grey on grey</p>'
-    with opened(browser, site, plant=plant) as (page, _):
+    with opened(look, site, plant=plant) as (page, _):
         assert any("color-contrast" in violation for violation in violations(page))
 
 
-def test_every_page_reads_well_from_a_disk(browser, site):
+def test_every_page_reads_well_from_a_disk(look, site):
     problems = {}
     for name in PAGES:
         if name != "404.html":  # only a server shows it, so its addresses start at the server's root
-            with opened(browser, (HTML / name).as_uri()) as (_, problems[name]):
+            with opened(look, (HTML / name).as_uri()) as (_, problems[name]):
                 pass
     assert not any(problems.values()), {name: found for name, found in problems.items() if found}
 
@@ -199,17 +194,36 @@ def test_every_launch_button_opens_a_notebook_that_is_there():
     assert {name for names in launched.values() for name in names} == copies
 
 
+# Of each interactive figure: its page, what a reader presses, and what must change.
+FIGURES = {
+    "tau-slider": ("temperature", "input[type=range]", "ArrowRight", "svg"),
+    "gradient-sphere": ("gradients", ".globe", "ArrowRight", ".globe svg"),
+    "training-film": ("uniformity_tolerance", "input[type=range]", "Home", ".live"),
+    "run-explorer": ("reproduction", "input[type=range]", "End", ".profile"),
+}
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_temperature_slider_moves_the_figure(browser, site, theme):
-    with opened(browser, site + "book/temperature.html", theme) as (page, problems):
-        figure = page.locator(".tau-slider svg").first
-        before = figure.inner_html()
-        page.locator(".tau-slider input[type=range]").first.focus()
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(100)
-        after = figure.inner_html()
-    assert before != after
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_interactive_figure_moves(look, site, name, theme):
+    chapter, control, key, drawing = FIGURES[name]
+    with opened(look, f"{site}book/{chapter}.html", theme) as (page, problems):
+        figure = page.locator(f".{name}").first
+        before = figure.locator(drawing).first.inner_html()
+        figure.locator(control).first.press(key)
+        assert figure.locator(drawing).first.inner_html() != before
     assert not problems
+
+
+def test_every_page_says_whose_it_is_and_has_a_picture_for_links():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    for name in PAGES:
+        head = (HTML / name).read_text().partition("</head>")[0]
+        found = dict(re.findall(r'<meta property="og:(site_name|image)" content="([^"]+)"', head))
+        if name not in ("genindex.html", "search.html", "404.html"):
+            assert found["site_name"] == config["title"], name
+            assert found["image"].startswith(colab.site() + "/_static/"), name
+            assert (HTML / found["image"].removeprefix(colab.site() + "/")).is_file(), name
 
 
 def test_the_colab_copy_quotes_the_runs_that_are_here():
@@ -220,8 +234,8 @@ def test_the_colab_copy_quotes_the_runs_that_are_here():
     assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, "run: make colab"
 
 
-def test_search_finds_the_temperature(browser, site):
-    with opened(browser, site + "search.html?q=temperature") as (page, problems):
+def test_search_finds_the_temperature(look, site):
+    with opened(look, site + "search.html?q=temperature") as (page, problems):
         page.wait_for_selector("#search-results li a[href*='temperature.html']", timeout=5000)
     # The results quote the pages' text with its formulas as they were written.
     assert not [problem for problem in problems if not problem.startswith("markup left")]
@@ -255,10 +269,18 @@ IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
         ("<p>$$ x $$</p>", "markup left in the text: $$ x $$"),
         ("<p>see {eq}`eq-loss`</p>", "markup left in the text: see {eq}"),
         ('<div style="width: 600px; height: 1px"></div>', "page scrolls sideways"),
+        (
+            '<div class="prev-next-area"><a style="display: block; overflow: hidden; width: 9px">Back</a></div>',
+            "link is cut",
+        ),
+        (
+            '<div class="solution toggle-hidden"><p class="admonition-title">S</p><p style="height: 40px"></p></div>',
+            "band below",
+        ),
         ("<script>onload = () => (document.documentElement.dataset.theme = 'dark')</script>", "theme is not light"),
     ],
 )
-def test_a_planted_defect_is_found(browser, site, plant, problem):
-    with opened(browser, site + "index.html", width=390, plant=plant) as (_, problems):
+def test_a_planted_defect_is_found(look, site, plant, problem):
+    with opened(look, site + "index.html", width=390, plant=plant) as (_, problems):
         pass
     assert any(problem in found for found in problems), problems

@@ -3,15 +3,14 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
+from itertools import pairwise
 
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "_ext"))
-import colab  # noqa: E402
+import colab
 
+ROOT = colab.ROOT
 each_chapter = pytest.mark.parametrize("name", colab.chapters())
 
 
@@ -58,6 +57,47 @@ def test_the_same_code(name):
     book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
     assert code[1:] == [cell.source for cell in book if "remove-cell" not in cell.metadata.get("tags", [])]
     assert "import contrastlib" in code[0]
+
+
+@each_chapter
+def test_below_each_figure_stands_its_caption(name, writer):
+    cells = read(name).cells
+    figures = {}
+    for cell in colab.source(name).cells:
+        if "figure" in cell.metadata.get("mystnb", {}) and "remove-cell" not in cell.metadata.get("tags", []):
+            figures[cell.id] = cell.metadata.mystnb.figure
+    assert figures
+    for above, below in pairwise(cells):
+        figure = figures.pop(above.id, None)
+        if figure:
+            number, _ = writer.labels[figure.name]
+            assert number.startswith("Figure ")
+            assert below.source == f"*{number}. {writer.text(figure.caption)}*"
+    assert not figures
+
+
+@each_chapter
+def test_no_accelerator_is_asked_for(name):
+    assert "accelerator" not in read(name).metadata
+
+
+@each_chapter
+def test_the_title_comes_first_and_then_the_link_and_the_installation(name):
+    title, link, start, *_ = read(name).cells
+    assert title.source.startswith("# ")
+    assert [link.id, start.id] == ["link", "start"]
+
+
+def test_labels_are_numbered_kind_by_kind():
+    numbering = colab.Numbering(3, "page.html")
+    text = "$$ (eq-one)\n```{figure} x.svg\n:alt: none\n:name: fig-one\n```\n(sec-one)=\n$$ (eq-two)"
+    numbering.read(nbformat.v4.new_markdown_cell(text))
+    assert numbering.found == {
+        "eq-one": ("(3.1)", "page.html#equation-eq-one"),
+        "fig-one": ("Figure 3.1", "page.html#fig-one"),
+        "eq-two": ("(3.2)", "page.html#equation-eq-two"),
+        "sec-one": ("this section", "page.html#sec-one"),
+    }
 
 
 def test_every_reference_is_known(writer):

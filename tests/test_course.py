@@ -1,27 +1,29 @@
 """The course archive: no solution where students look, slides that need no network, the same bytes every time."""
 
 import re
-import shutil
-import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
 
+import browser
+import course
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "_ext"))
-import course  # noqa: E402
-
-import colab  # noqa: E402
+import colab
 
 CHAPTERS = colab.chapters()
 FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
 each_chapter = pytest.mark.parametrize(("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS)
 VALUES = {body: "1.5" for name in CHAPTERS for body in colab.asked(name)}  # made up: chapters are not executed here
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><path d="M0 0L9 5" stroke="gray"/></svg>'
-HTML = "<div id='made-up'>not run</div>\n\n<script>document.getElementById('made-up').textContent = 'ran'</script>"
+SQUARE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+IMAGE = f"<img id='square' alt='a digit' src='{SQUARE}' style='width: 100%; aspect-ratio: 1'>"
+PICTURE = f"<div style='width: 60px'>{IMAGE}</div>"
+HTML = (
+    PICTURE
+    + "<div id='made-up'>not run</div>\n\n<script>document.getElementById('made-up').textContent = 'ran'</script>"
+)
 
 
 def executed(folder):
@@ -162,7 +164,7 @@ def test_a_slide_for_each_section():
         bare = re.sub(r"^(`{3,}).*\n[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
         sections = writer.sections(name, Path("nowhere"))
         assert len(sections) == len(re.findall(r"^#{1,2} ", bare, re.MULTILINE))
-        shown = "\n".join(block for _, blocks, _ in sections for block in blocks)
+        shown = "\n".join(block for section in sections for block in section.blocks)
         assert shown.count("\\tag{") == len(re.findall(r"^\$\$ \(eq-", text, re.MULTILINE))
         deck = writer.deck(name, Path("nowhere"))
         assert "Objectives" in deck
@@ -179,30 +181,29 @@ def test_sentences_end_where_they_end():
     assert {text: course.SENTENCE.match(text)[0] for text in first} == first
 
 
-@pytest.fixture(scope="module")
-def opened(folder):
+@pytest.fixture
+def opened(folder, chromium):
     """A function that opens a chapter's slides in a browser without a network, and says what went wrong."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="slides are tested with `pip install playwright`")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("the slides' browser test needs chromium or google-chrome (`apt install chromium`)")
-    with sync_api.sync_playwright() as playwright:
-        offline = ["--no-sandbox", "--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
-        browser = playwright.chromium.launch(executable_path=program, args=offline)
 
-        def opened(file, theme="light"):
-            page = browser.new_page(color_scheme=theme, viewport={"width": 1280, "height": 720})
-            problems = []
-            page.on("request", lambda r: r.url.split(":")[0] not in ("file", "data") and problems.append(r.url))
-            page.on("requestfailed", lambda request: problems.append(request.url))
-            page.on("console", lambda message: problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.goto((folder / "slides" / f"{file}.html").as_uri())
-            page.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
-            return page, problems
+    def open_slides(file, theme="light"):
+        context = chromium.new_context(color_scheme=theme, viewport={"width": 1280, "height": 720})
+        browser.OPENED.append(context)
+        page = context.new_page()
+        problems = []
 
-        yield opened
-        browser.close()
+        def note_request(request):
+            if request.url.split(":")[0] not in ("file", "data"):
+                problems.append(request.url)
+
+        page.on("request", note_request)
+        page.on("requestfailed", lambda request: problems.append(request.url))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto((folder / "slides" / f"{file}.html").as_uri())
+        page.wait_for_function("document.documentElement.dataset.ready", timeout=60_000)
+        return page, problems
+
+    return open_slides
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -241,6 +242,10 @@ def test_keys_turn_the_slides(opened):
     assert page.evaluate("document.getElementById('made-up').textContent") == "ran"
     assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth && i.alt)")
     assert page.locator("figcaption").count() == 2  # below the image and below the HTML
+    sides = page.evaluate(
+        "(({ width, height }) => [width, height])(document.getElementById('square').getBoundingClientRect())"
+    )
+    assert sides[0] == pytest.approx(sides[1], rel=0.02)  # an image inside a widget is not stretched to the slide
     pdf = page.pdf(prefer_css_page_size=True)
     page.close()
     assert len(re.findall(rb"/Type /Page\b", pdf)) == count  # one slide a page

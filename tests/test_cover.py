@@ -6,12 +6,15 @@ import pytest
 from contrastlib.teaching import cover
 
 
-def test_the_picture_is_made_the_same_twice_and_leaves_no_trace(tmp_path):
+def test_the_pictures_are_made_the_same_twice_and_leave_no_trace(tmp_path):
     before = dict(mpl.rcParams)
-    first, second = (cover.save(tmp_path / name).read_bytes() for name in ("first", "second"))
+    first = [file.read_bytes() for file in cover.save(tmp_path / "first")]
+    second = [file.read_bytes() for file in cover.save(tmp_path / "second")]
     assert dict(mpl.rcParams) == before
     assert first == second
-    assert b"<svg" in first
+    svg, png = first
+    assert b"<svg" in svg
+    assert int.from_bytes(png[16:20]) == 1200  # pixels wide, as sites that show links want them
 
 
 @pytest.mark.parametrize("arguments", [{"taus": ()}, {"taus": (0.0,)}, {"negatives": 0}, {"negatives": 5000}])

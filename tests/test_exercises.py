@@ -12,22 +12,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import contrastlib.teaching.exercises as exercises
 from contrastlib.gradients import effective_negatives
 from contrastlib.losses import contrastive, simple_limit
-from contrastlib.teaching import grading
+from contrastlib.teaching import exercises, grading
 
 ROOT = Path(__file__).parent.parent
-CHECKS = {name: function for name, function in vars(exercises).items() if name.startswith("check_")}
+CHECKS = {name: getattr(exercises, name) for name in exercises.__all__}
 each_check = pytest.mark.parametrize("name", CHECKS)
 
 
-def bisected(s_neg, target, low=1e-3, high=1e2):
-    low, high = torch.full((len(s_neg), 1), low).double(), torch.full((len(s_neg), 1), high).double()
+def bisected(s_neg, target, lowest=1e-3, highest=1e2):
+    low = torch.full((len(s_neg), 1), lowest).double()
+    high = torch.full((len(s_neg), 1), highest).double()
     for _ in range(60):
         middle = (low * high).sqrt()
         few = (effective_negatives(torch.softmax(s_neg / middle, dim=1)) < target)[:, None]
-        low, high = torch.where(few, middle, low), torch.where(few, high, middle)
+        low = torch.where(few, middle, low)
+        high = torch.where(few, high, middle)
     return middle[:, 0]
 
 
@@ -59,10 +60,14 @@ def grid(tau):
 
 def coldest(M, delta, p):
     """By bisection on the share that the nearest takes when all others sit at delta."""
-    low, high = 1e-6, 1e3
+    low = 1e-6
+    high = 1e3
     for _ in range(100):
         tau = (low + high) / 2
-        low, high = (tau, high) if 1 / (1 + (M - 1) * math.exp(-delta / tau)) > p else (low, tau)
+        if 1 / (1 + (M - 1) * math.exp(-delta / tau)) > p:
+            low = tau
+        else:
+            high = tau
     return low
 
 
@@ -260,18 +265,23 @@ def test_not_a_number(name, capsys):
 def test_every_hint_can_be_had(name, capsys, monkeypatch):
     """What a hint is keyed to differs from the right answer and from all other mistakes."""
     given = {}
-    monkeypatch.setattr(exercises, "judge", lambda *a, **k: given.update(positional=a, named=k))
-    CHECKS[name](None)
-    monkeypatch.undo()
-    _, cases, right, wrong, otherwise, shown = given["positional"]
-    plain = {**given["named"], "seen": lambda value, *case: value}
-    assert grading.judge(right, cases, right, wrong, otherwise, shown, **plain)
-    assert one_line(capsys) == f"Right: {shown}"
-    for hint, mistake in wrong.items():
-        assert not grading.judge(mistake, cases, right, wrong, otherwise, shown, **plain)
+
+    def note(*positional, **named):
+        given.update(positional=positional, named=named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grading, "grade", note)
+        CHECKS[name](None)
+    _, cases, right, mistakes, fallback_hint, takeaway = given["positional"]
+    plain = {**given["named"], "transform": lambda value, *case: value}
+    assert grading.grade(right, cases, right, mistakes, fallback_hint, takeaway, **plain)
+    assert one_line(capsys) == f"Right: {takeaway}"
+    for hint, mistake in mistakes.items():
+        assert not grading.grade(mistake, cases, right, mistakes, fallback_hint, takeaway, **plain)
         assert one_line(capsys) == f"Not yet: {hint}"
-    assert isinstance(otherwise, str) or len(otherwise) == len(cases)
-    for line in (shown, *wrong, *([otherwise] if isinstance(otherwise, str) else otherwise)):
+    fallback_hints = [fallback_hint] if isinstance(fallback_hint, str) else list(fallback_hint)
+    assert len(fallback_hints) in (1, len(cases))
+    for line in (takeaway, *mistakes, *fallback_hints):
         assert line.endswith((".", "?"))
 
 

@@ -1,15 +1,13 @@
 """The book as a PDF, on a made-up site of two pages: bookmarks, links, page numbers, and nothing cut off."""
 
-import shutil
-import sys
-from pathlib import Path
-
 import pytest
+import torch
+
+from contrastlib.teaching.widgets.tau_slider import tau_slider
 
 pypdf = pytest.importorskip("pypdf", reason="the PDF's test needs `pip install pypdf`")
 pytest.importorskip("playwright.sync_api", reason="the PDF is printed with `pip install playwright`")
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "_ext"))
 import pdf  # noqa: E402
 
 PARTS = {"": ["index"], "Chapters": ["book/one"]}
@@ -21,11 +19,13 @@ INDEX = """<h1>Welcome<a class="headerlink" href="#top">#</a></h1>
 ONE = """<h1>1. Laws &amp; orders<a class="headerlink" href="#top">#</a></h1><script>document.body.remove()</script>
 <h2 id="eq-law">1.1. The law</h2><p>{filler}</p>
 <pre>first = "{long}last"</pre><table><tr>{cells}<td>rightmost</td></tr></table>
-<details><summary>More</summary><p>unfolded</p></details>
+{widget}<details><summary>More</summary><p>unfolded</p></details>
 <section id="check-yourself"><h2>Check yourself</h2><details class="sd-dropdown"><summary><span class="sd-summary-text">
 Why so?</span></summary><div class="sd-summary-content">Therefore.</div></details></section>
 <section id="exercises"><h2>Exercises</h2><p>Do it.</p><div class="solution">Done so.</div></section>"""
-ONE = ONE.format(filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30)
+DIGITS = torch.zeros(20, 8, 8, dtype=torch.uint8)
+WIDGET = tau_slider(0.9, torch.linspace(-0.5, 0.5, 20), DIGITS[0], DIGITS).html
+ONE = ONE.format(widget=WIDGET, filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30)
 
 
 def make(folder):
@@ -40,18 +40,16 @@ def make(folder):
     return folder
 
 
-def printed_from(site):
-    if not (shutil.which("chromium") or shutil.which("google-chrome")):
-        pytest.skip("the PDF is printed by chromium or google-chrome (`apt install chromium`)")
-    sheets = pdf.write(site, PARTS, site / "book.pdf", "A small book", "Its authors")
+def printed_from(chromium, site):
+    sheets = pdf.write(chromium, site, PARTS, site / "book.pdf", "A small book", "Its authors")
     reader = pypdf.PdfReader(site / "book.pdf", strict=True)
     assert len(reader.pages) == sheets
     return reader
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    return printed_from(make(tmp_path_factory.mktemp("site")))
+def printed(chromium, tmp_path_factory):
+    return printed_from(chromium, make(tmp_path_factory.mktemp("site")))
 
 
 def flat(outline):
@@ -81,6 +79,14 @@ def test_a_small_site_becomes_a_book(printed):
     assert "Done so." not in middle
     assert "Done so." in last
     assert "Navigation" not in " ".join(texts)
+
+
+def test_a_widget_is_printed_without_what_one_presses(printed):
+    text = " ".join(" ".join(page.extract_text().split()) for page in printed.pages)
+    assert "At τ = 0.2 the 12 nearest of the 20 negatives take" in text
+    assert "A still figure: in the book's pages it moves." in text
+    for control in ("ten effective negatives", "needs scripts", "0.01 0.1 1 10"):
+        assert control not in text
 
 
 def test_links_stay_within(printed):
@@ -114,10 +120,10 @@ def test_fonts_are_embedded(printed):
             assert "/ToUnicode" in font
 
 
-def test_a_missing_file_is_an_error(tmp_path):
+def test_a_missing_file_is_an_error(chromium, tmp_path):
     (make(tmp_path) / "_static" / "look.css").unlink()
     with pytest.raises(SystemExit, match=r"look\.css"):
-        printed_from(tmp_path)
+        printed_from(chromium, tmp_path)
 
 
 def test_pages_are_those_of_the_table_of_contents():

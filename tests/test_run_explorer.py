@@ -1,20 +1,24 @@
-"""The plane of runs: its numbers against the runs', in Python and in a browser, with and without scripts."""
+"""The run explorer: its numbers against the runs', in Python and in a browser, with and without scripts."""
 
 import json
 import math
 import re
-import shutil
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from test_figures import made_up, without
+from browser import GROUNDS, centre, channels, contrast, open_page, page_width
 
 from contrastlib import metrics
-from contrastlib.reproduction import aggregate, grids
-from contrastlib.reproduction.first_rule import per_seed
-from contrastlib.teaching.run_explorer import COLUMNS, plane
+from contrastlib.reproduction import aggregate, grids, words
+from contrastlib.reproduction.names import LOSSES
+from contrastlib.reproduction.run_index import Runs
+from contrastlib.reproduction.shipped import read_shipped
+from made_up import random_run as made_up, without
+from contrastlib.teaching.widgets.run_explorer import run_explorer
+from contrastlib.teaching.widgets.run_marks import COLUMNS
+from contrastlib.training import run_records
 from contrastlib.training.recipes import paper, run_id, small
 
 
@@ -32,15 +36,23 @@ FIRST = SHOWN.index(("contrastive", 0.07))  # which it opens with
 
 @pytest.fixture(scope="module")
 def html(records):
-    return plane(records).html
+    """CIFAR-10 alone; the choice of a data set has its own tests."""
+    return run_explorer(records, datasets=["cifar10"]).html
+
+
+@pytest.fixture(scope="module")
+def three(records):
+    """Three data sets, of which Fashion-MNIST has two cells."""
+    fashion = [made_up("contrastive", 0.3, 0, "fashion-mnist"), made_up("simple", None, 0, "fashion-mnist")]
+    return run_explorer(records + fashion).html
 
 
 def runs(records, loss, tau, dataset="cifar10"):
-    return [*per_seed(records, grids.cell(small(dataset), loss, tau)).values()]
+    return [*Runs(records, small(dataset)).cell((loss, tau)).values()]
 
 
 def name(loss, tau):
-    return aggregate.LOSSES.get(loss, loss) + ("" if tau is None else f", τ = {tau:g}")
+    return LOSSES.get(loss, loss) + ("" if tau is None else f", τ = {tau:g}")
 
 
 def expected(found):
@@ -77,21 +89,22 @@ def axis(svg, direction):
 
 
 def parts(html):
-    """The plane and the profile, without what stands around them."""
-    return re.findall(r"<svg viewBox=\"-44.*?</svg>", html, re.DOTALL)
+    """The first data set's plane, its zoom and the profile, without what stands around them."""
+    return re.findall(r'<svg viewBox="-54.*?</svg>', html, re.DOTALL)[:3]
 
 
 def test_every_cell_is_there_with_the_numbers_of_its_runs(records, html):
-    radios, profiles = tags(html, "input", "radio"), tags(html, "g", "data-profile")
-    assert [radio["aria-label"] for radio in radios] == [name(*column) for column in SHOWN]
-    for column, radio, held in zip(SHOWN, radios, profiles, strict=True):
+    marks = tags(parts(html)[0], "path", "mark")
+    profiles = tags(html, "g", "data-profile")
+    assert [mark["data-title"] for mark in marks] == [name(*column) for column in SHOWN]
+    for column, mark, held in zip(SHOWN, marks, profiles, strict=True):
         found = runs(records, *column)
         measured, profile = expected(found)
-        assert float(radio["data-uniformity"]) == pytest.approx(measured["uniformity"], rel=1e-9)
-        assert float(radio["data-tolerance"]) == pytest.approx(measured["tolerance"], rel=1e-9)
-        assert float(radio["data-probe"]) == pytest.approx(100 * measured["probe"], rel=1e-9)
+        assert float(mark["data-uniformity"]) == pytest.approx(measured["uniformity"], rel=1e-9)
+        assert float(mark["data-tolerance"]) == pytest.approx(measured["tolerance"], rel=1e-9)
+        assert float(mark["data-probe"]) == pytest.approx(100 * measured["probe"], rel=1e-9)
         np.testing.assert_allclose(json.loads(held["data-profile"]), profile, atol=5.1e-5)
-        says = radio["data-says"]
+        says = mark["data-sentence"]
         assert says.startswith(words(found, *column))
         for text in f"tolerance {measured['tolerance']:.3f} ±", f"accuracy {100 * measured['probe']:.1f} ±":
             assert text in says
@@ -100,10 +113,10 @@ def test_every_cell_is_there_with_the_numbers_of_its_runs(records, html):
 
 
 def test_half_an_interval_is_said_where_there_are_several_seeds(records, html):
-    data = aggregate.frame(aggregate.usable(records), small, ["cifar10"], [("simple", None)], "uniformity").iloc[0]
-    (says,) = (radio["data-says"] for radio in tags(html, "input", 'aria-label="simple"'))
+    data = aggregate.frame(records, "small", ["cifar10"], [("simple", None)], "uniformity").iloc[0]
+    (says,) = (mark["data-sentence"] for mark in tags(html, "path", 'data-title="simple"'))
     assert f"uniformity {data['mean']:.2f} ±\u00a0{data['high'] - data['mean']:.2f}," in says
-    one = plane(records, dataset="cifar100").html
+    one = run_explorer(records, datasets=["cifar100"]).html
     assert "±" in html
     assert "±" not in one
     assert "(1 seed)" in one
@@ -112,7 +125,8 @@ def test_half_an_interval_is_said_where_there_are_several_seeds(records, html):
 def test_marks_lie_where_their_runs_are(records, html):
     drawn = parts(html)[0]
     x, y = axis(drawn, "x"), axis(drawn, "y")
-    marks, dots = tags(drawn, "path", "mark"), tags(drawn, "circle", "cx=")
+    marks = tags(drawn, "path", "mark")
+    dots = tags(drawn, "circle", "cx=")
     seen, each = [], []
     for column, mark in zip(SHOWN, marks, strict=True):
         measured, _ = expected(runs(records, *column))
@@ -130,20 +144,21 @@ def test_marks_lie_where_their_runs_are(records, html):
     assert f"ceiling {metrics.uniformity_ceiling(128):.2f}" in drawn
 
 
-def test_the_ordinary_loss_is_joined_in_order_of_tau(html):
+def test_the_ordinary_loss_is_joined_in_order_of_tau_from_0_05_on(html):
     drawn = parts(html)[0]
-    places = [" ".join(re.findall(r"[-\d.]+", mark["transform"])) for mark in tags(drawn, "path", "mark k0")]
-    (gaps,), (way,) = (tags(drawn, "path", f'class="{kind}"') for kind in ("gaps", "way"))
+    places = [" ".join(re.findall(r"[-\d.]+", mark["transform"])) for mark in tags(drawn, "path", "mark k0")][1:]
+    (gaps,) = tags(drawn, "path", 'class="gaps"')
+    (way,) = tags(drawn, "path", 'class="way"')
     assert gaps["d"] == "M" + "L".join(places)
     steps = [f"M{a}L{b}" for a, b in pairwise(places)]
-    assert len(steps) == 7
-    assert way["d"] == "".join(steps[:2] + steps[3:])  # not from 0.07 to 0.2, since 0.1 was not run
+    assert len(steps) == 6
+    assert way["d"] == "".join([steps[0], *steps[2:]])  # not from 0.07 to 0.2, since 0.1 was not run
     assert "temperatures that were not run" in html
     assert "No run: CIFAR-10 ordinary 0.1; CIFAR-10 hard 0.02." in html
 
 
 def test_the_profile_is_drawn_as_it_is_held(html):
-    drawn = parts(html)[1]
+    drawn = parts(html)[-1]
     s, paths = axis(drawn, "y"), re.findall(r"<g [^>]*data-profile=.*?</g>", drawn)
     for path in paths:
         (held,) = tags(path, "g", "data-profile")
@@ -163,7 +178,7 @@ def placed(loss, tau, tolerance, uniformity):
 
 def test_labels_cover_no_mark_and_no_other(html):
     corners = [("contrastive", 0.07, 0.051, 3.9), ("contrastive", 1.0, 0.3499, 3.9), ("simple", None, 0.3499, 2.01)]
-    for shown, least in (html, 8), (plane([placed(*corner) for corner in corners]).html, 3):
+    for shown, least in (html, 8), (run_explorer([placed(*corner) for corner in corners]).html, 2):
         drawn = parts(shown)[0]
         marks = [tuple(map(float, re.findall(r"[-\d.]+", mark["transform"]))) for mark in tags(drawn, "path", "mark")]
         texts = re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :])
@@ -182,10 +197,10 @@ def test_a_label_is_nearest_to_its_own_mark():
     """In a crowd, where the room beside a mark is often beside another."""
     crowd = [("contrastive", tau, 0.05 + 0.02 * k, 3.9 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
     crowd += [("hard", tau, 0.06 + 0.02 * k, 3.92 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
-    html = plane([placed(*corner) for corner in crowd]).html
+    html = run_explorer([placed(*corner) for corner in crowd]).html
     drawn = parts(html)[0]
     marks = [tuple(map(float, re.findall(r"[-\d.]+", mark["transform"]))) for mark in tags(drawn, "path", "mark")]
-    names = [radio["aria-label"] for radio in tags(html, "input", "radio")]
+    names = [mark["data-title"] for mark in tags(drawn, "path", "mark")]
     assert len(marks) == len(names) == len(crowd)
     texts = re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :])
     assert len(texts) >= 4
@@ -194,46 +209,51 @@ def test_a_label_is_nearest_to_its_own_mark():
         assert text == names[nearest].removeprefix("ordinary, τ = ").replace(", τ =", "")
 
 
-def test_the_outcomes_that_come_with_the_library(records):
-    shown = plane()
-    found = {cell: runs(aggregate.usable(None), *cell) for cell in COLUMNS}
-    radios = tags(shown.html, "input", "radio")
-    assert [radio["aria-label"] for radio in radios] == [name(*cell) for cell, there in found.items() if there]
+def test_the_records_that_come_with_the_library(records):
+    shown = run_explorer()
+    datasets = re.findall(r'<div class="dataset" data-dataset="([\w-]+)"', shown.html)
+    assert datasets == ["cifar10", "cifar100", "fashion-mnist"]
+    usable = read_shipped()
+    titles = []
+    for dataset in datasets:
+        titles += [name(*column) for column in COLUMNS if runs(usable, *column, dataset)]
+    assert [mark["data-title"] for mark in tags(shown.html, "path", "data-title")] == titles
     assert not re.search(r"\bnan\b", shown.html, re.IGNORECASE)
-    # The pilot's outcomes are of the small recipe, at another seed: they are not shown.
+    # The pilot's runs are of the small recipe, at another seed: they are not shown.
     pilot = [made_up("contrastive", 0.2, 100)]
     assert run_id(replace(small(), seed=100)) == pilot[0]["id"]
-    assert plane(records + pilot).html == plane(records).html
+    assert run_explorer(records + pilot).html == run_explorer(records).html
 
 
 def test_what_diverged_is_said_and_not_averaged(records):
     lost = made_up("simple", None, 1, status="diverged")
     kept = [record for record in records if record["id"] != lost["id"]]
-    html = plane([*kept, lost]).html
-    (radio,) = tags(html, "input", 'aria-label="simple"')
-    assert radio["data-says"].startswith("Simple (2 seeds, 1 diverged): ")
-    assert float(radio["data-uniformity"]) == pytest.approx(expected(runs(kept, "simple", None))[0]["uniformity"])
+    html = run_explorer([*kept, lost], datasets=["cifar10"]).html
+    (mark,) = tags(html, "path", 'data-title="simple"')
+    assert mark["data-sentence"].startswith("Simple (2 seeds, 1 diverged): ")
+    assert float(mark["data-uniformity"]) == pytest.approx(expected(runs(kept, "simple", None))[0]["uniformity"])
     assert "Diverged: CIFAR-10 simple (1 of 3)." in html
 
 
 def test_fragment_asks_for_nothing(records, html):
     assert not re.search(r"https?://|fetch\(|import |innerHTML|type=.module", html)
-    assert "$" not in html  # no blank left, and nothing for MathJax
+    assert "$" not in html  # nothing for MathJax
+    assert "{{" not in html  # no placeholder left
     assert "\\(" not in html
     assert not re.search(r"\bnan\b", html, re.IGNORECASE)
     assert len(html) < 60_000
-    shown = plane(records)
+    shown = run_explorer(records, datasets=["cifar10"])
     assert shown.html == html
     assert repr(shown) == shown.summary
-    u = aggregate.describe(aggregate.frame(records, small, ["cifar10"], COLUMNS, "uniformity"), "uniformity")
+    u = words.describe(aggregate.frame(records, "small", ["cifar10"], COLUMNS, "uniformity"), "uniformity")
     assert repr(shown).startswith(f"Uniformity: {u} Tolerance: CIFAR-10 ordinary: from ")
-    ids = [re.search(r' id="([\w-]+)"', page)[1] for page in (html, plane(records, dataset="cifar100").html)]
+    ids = [re.search(r' id="([\w-]+)"', page)[1] for page in (html, run_explorer(records, datasets=["cifar100"]).html)]
     assert ids[0] != ids[1]
 
 
 def test_one_run_is_enough():
-    html = plane([made_up("hard", 0.3, 0)]).html
-    assert [radio["aria-label"] for radio in tags(html, "input", "radio")] == ["hard, τ = 0.3"]
+    html = run_explorer([made_up("hard", 0.3, 0)]).html
+    assert [mark["data-title"] for mark in tags(html, "path", "data-title")] == ["hard, τ = 0.3"]
     assert not re.search(r"\bnan\b", html, re.IGNORECASE)
 
 
@@ -247,61 +267,48 @@ def test_one_run_is_enough():
         ),
         ({"records": [made_up("none", None, 0)]}, ValueError, "no finished run"),
         ({"records": [made_up("hard", 0.3, 0, status="diverged")]}, ValueError, "no finished run"),
-        ({"dataset": "svhn"}, ValueError, "on SVHN"),
-        ({"base": paper}, ValueError, "the recipe 'paper-scale'.*--recipe paper"),
-        ({"dataset": "cifar"}, ValueError, "there is no data set 'cifar'"),
-        ({"dataset": ["cifar10"]}, TypeError, "one data set"),
+        ({"datasets": ["svhn"]}, ValueError, "on SVHN"),
+        ({"scale": "paper"}, ValueError, "the recipe 'paper'.*--recipe paper"),
+        ({"datasets": ["cifar"]}, ValueError, "there is no data set 'cifar'"),
+        ({"datasets": "cifar10"}, TypeError, "a list of names"),
+        ({"datasets": []}, ValueError, "datasets is empty"),
         ({"records": {"id": 1}}, TypeError, "no outcome"),
         ({"records": ["runs"]}, TypeError, r"results.read_all\(\)"),
     ],
 )
 def test_wrong_arguments(records, change, error, says):
-    right = {"records": records, "base": small, "dataset": "cifar10"}
+    right = {"records": records, "base": small, "datasets": ["cifar10"]}
     with pytest.raises(error, match=says):
-        plane(**{**right, **change})
+        run_explorer(**{**right, **change})
 
 
 def test_an_outcome_without_a_profile_is_named():
     record = made_up("hard", 0.3, 0)
     del record["metrics"]["profile_quantiles"]
     with pytest.raises(ValueError, match=f"the outcome {record['id']} has no metric 'profile_quantiles'"):
-        plane([record])
+        run_explorer([record])
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the path: the plane is not tried in a browser")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def visible(page, selector):
+    return page.locator(f".dataset:not([hidden]) {selector}")
 
 
-def open_page(chromium, html, width=800, theme="light", **context):
-    """The fragment alone on a page; any error of its script, and any request, fails the test that looks."""
-    page = chromium.new_context(viewport={"width": width, "height": 900}, **context).new_page()
-    page.troubles = []
-    page.on("pageerror", lambda error: page.troubles.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("data:") or page.troubles.append(request.url))
-    page.set_content(
-        f'<!doctype html><html data-theme="{theme}"><meta charset="utf-8"><body style="margin: 0">'
-        f'<div style="width: {width}px">{html}</div>'
-    )
-    return page
-
-
-def check(page, records, k):
-    """The cell that is chosen, on the plane, beside it and in words."""
-    radios, profiles = page.locator("input").all(), page.locator(".profile g").all()
-    assert [radio.is_checked() for radio in radios] == [i == k for i in range(len(SHOWN))]
-    assert [profile.is_visible() for profile in profiles] == [i == k for i in range(len(SHOWN))]
-    mark = page.locator(".chart .mark").nth(k)
-    assert page.locator(".ring").get_attribute("transform") == mark.get_attribute("transform")
-    says = page.locator("[aria-live=polite]").inner_text()
-    assert says.startswith(words(runs(records, *SHOWN[k]), *SHOWN[k]))
+def check(page, records, k, shown=SHOWN, dataset="cifar10"):
+    """The mark that is chosen, on the plane, in the zoom, in the controls, beside it and in words."""
+    profiles = visible(page, ".profile g").all()
+    assert [profile.is_visible() for profile in profiles] == [i == k for i in range(len(shown))]
+    mark = visible(page, ".plane .mark").nth(k)
+    assert visible(page, ".plane .ring").get_attribute("transform") == mark.get_attribute("transform")
+    enlarged = visible(page, f'.zoom [data-number="{k}"]')
+    if visible(page, ".zoom").count():
+        assert visible(page, ".zoom .ring").is_visible() is (enlarged.count() == 1)
+        if enlarged.count():
+            assert visible(page, ".zoom .ring").get_attribute("transform") == enlarged.get_attribute("transform")
+    loss, tau = shown[k]
+    assert page.locator(f'.segments input[value="{loss}"]').is_checked()
+    assert page.locator('[data-quantity="tau"]').inner_text() == ("none" if tau is None else f"{tau:g}")
+    says = visible(page, "[aria-live=polite]").inner_text()
+    assert says.startswith(words(runs(records, loss, tau, dataset), loss, tau))
     assert page.get_by_role("img", name=says).count() == 1
     assert page.troubles == []
 
@@ -310,56 +317,100 @@ def test_by_keyboard(records, html, chromium):
     page = open_page(chromium, html)
     check(page, records, FIRST)
     looks = page.screenshot()
+    page.locator('input[value="contrastive"]').focus()
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     assert page.screenshot() != looks  # the focus can be seen
-    steps = ("Right", 1), ("Down", 2), ("Left", 1), ("Up", 0), ("Up", -1), ("Up", -2), ("Up", len(SHOWN) - 1 - FIRST)
-    for key, k in ((f"Arrow{way}", FIRST + step) for way, step in steps):
+    page.keyboard.press("ArrowRight")
+    check(page, records, SHOWN.index(("hard", 0.07)))
+    page.keyboard.press("Tab")  # the slider
+    for key, tau in (("ArrowRight", 0.1), ("End", 1.0), ("Home", 0.05)):
         page.keyboard.press(key)
-        check(page, records, k)
+        check(page, records, SHOWN.index(("hard", tau)))
     page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Tab")  # one stop for the whole plane
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "hard simple"
-    assert page.get_by_role("group", name="Choose a run:").get_by_role("radio").count() == len(SHOWN)
+    for loss, tau in (("simple", None), ("hard_simple", None), ("contrastive", 0.05)):
+        page.keyboard.press("ArrowRight")
+        check(page, records, SHOWN.index((loss, tau)))  # the temperature is kept in mind
 
 
 def test_by_press(records, html, chromium):
     page = open_page(chromium, html)
     for k in (3, 12, len(SHOWN) - 1):
-        box = page.locator(".chart .mark").nth(k).bounding_box()
-        page.mouse.click(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2)
+        x, y = centre(page.locator(".plane .mark").nth(k))
+        page.mouse.click(x + 1, y)
         check(page, records, k)
+    page.locator('input[value="hard"]').check()
+    page.keyboard.press("Tab")
     page.keyboard.press("ArrowLeft")  # and on from there
-    check(page, records, len(SHOWN) - 2)
-    frame = page.locator(".chart svg").first.bounding_box()
+    frame = page.locator(".plane svg").bounding_box()
+    before = page.locator(".says").inner_text()
     page.mouse.click(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] - 3)
-    check(page, records, len(SHOWN) - 2)  # nothing is near
+    assert page.locator(".says").inner_text() == before  # nothing is near
 
 
-def test_by_tap(records, html, chromium):
-    page = open_page(chromium, html, width=390, has_touch=True)
-    box = page.locator(".chart .mark").nth(4).bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    check(page, records, 4)
+def test_every_run_of_the_library_can_be_pressed_on_a_phone(chromium):
+    """In the plane, or in the zoom where marks lie on each other."""
+    usable = read_shipped()
+    page = open_page(chromium, run_explorer(datasets=["cifar10"]).html, width=390, has_touch=True)
+    shown = [column for column in COLUMNS if runs(usable, *column)]
+    enlarged = page.locator(".zoom .mark").all()
+    assert len(enlarged) >= 10
+    places = [centre(mark) for mark in enlarged]
+    assert min(math.dist(a, b) for a, b in combinations(places, 2)) >= 22
+    for mark in enlarged:
+        page.touchscreen.tap(*centre(mark))
+        check(page, usable, int(mark.get_attribute("data-number")), shown)
+    inside = {int(mark.get_attribute("data-number")) for mark in enlarged}
+    for k in set(range(len(shown))) - inside:
+        page.touchscreen.tap(*centre(page.locator(".plane .mark").nth(k)))
+        check(page, usable, k, shown)
 
 
-def test_still_without_scripts(records, html, chromium):
-    page = open_page(chromium, html, java_script_enabled=False)
+def test_the_zoom_shows_where_its_marks_belong():
+    drawn = parts(run_explorer(datasets=["cifar10"]).html)
+    plane, zoom = drawn[0], drawn[1]
+    x, y = axis(zoom, "x"), axis(zoom, "y")
+    dots = tags(zoom, "circle", "cx=")
+    marks = tags(plane, "path", "data-title")
+    for dot, mark in zip(dots, tags(zoom, "path", "data-number"), strict=True):
+        held = marks[int(mark["data-number"])]
+        assert x(dot["cx"]) == pytest.approx(float(held["data-tolerance"]), abs=2e-4)
+        assert y(dot["cy"]) == pytest.approx(float(held["data-uniformity"]), abs=1e-3)
+        assert mark["d"] == held["d"]
+
+
+def test_another_data_set(records, three, chromium):
+    page = open_page(chromium, three)
+    assert page.get_by_role("group", name="Data set").get_by_role("radio").count() == 3
     check(page, records, FIRST)
+    page.locator('input[value="hard"]').check()
+    page.locator('input[value="cifar100"]').check()
+    check(page, records, COLUMNS.index(("hard", 0.07)), COLUMNS, "cifar100")  # loss and temperature stay
+    page.locator('input[value="fashion-mnist"]').check()
+    assert visible(page, ".says").inner_text().startswith("Ordinary, τ = 0.3 (1 seed)")  # it has no hard run
+    assert page.locator('input[value="hard"]').is_disabled()
+    assert page.locator("input[type=range]").is_disabled()  # and of the ordinary loss one temperature
+    page.locator('input[value="cifar10"]').check()
+    check(page, records, SHOWN.index(("contrastive", 0.3)))
+
+
+def test_still_without_scripts(records, three, chromium):
+    page = open_page(chromium, three, java_script_enabled=False)
+    assert visible(page, ".says").inner_text().startswith(words(runs(records, *SHOWN[FIRST]), *SHOWN[FIRST]))
     assert page.locator("noscript small").is_visible()
-    assert page.locator(".chart svg").first.is_visible()
-    assert all(radio.is_disabled() for radio in page.locator("input").all())
+    assert page.locator(".dataset:visible").count() == 1
+    assert all(radio.is_disabled() for radio in page.locator("input[type=radio]").all())
     assert not page.locator(".help").is_visible()
-    page = open_page(chromium, html)
+    page = open_page(chromium, three)
     assert not any(radio.is_disabled() for radio in page.locator("input").all())
     assert page.locator(".help").is_visible()
 
 
-def test_several_planes_on_a_page(records, html, chromium):
-    page = open_page(chromium, html + html + plane(records, dataset="cifar100").html)
-    spheres = page.locator(".sphere").all()
-    spheres[1].locator("input").nth(4).check()
-    chosen = [[k for k, radio in enumerate(s.locator("input").all()) if radio.is_checked()] for s in spheres]
-    assert chosen == [[FIRST], [4], [FIRST]]
+def test_several_on_a_page(records, html, chromium):
+    page = open_page(chromium, html + html + run_explorer(records, datasets=["cifar100"]).html)
+    page.locator(".run-explorer").nth(1).locator('input[value="simple"]').check()
+    says = [text.split("(")[0].strip() for text in page.locator(".says").all_inner_texts()]
+    assert says == ["Ordinary, τ = 0.07", "Simple", "Ordinary, τ = 0.07"]
     assert page.troubles == []
 
 
@@ -367,24 +418,20 @@ def test_several_planes_on_a_page(records, html, chromium):
 def test_themes(html, chromium, theme):
     """Each loss has a colour of its own, which stands out from the theme's ground (WCAG: 3 to 1 for marks)."""
     page = open_page(chromium, html, theme=theme)
-    colours = {page.locator(f".chart .mark.k{k}").first.evaluate("(n) => getComputedStyle(n).stroke") for k in range(4)}
+    colours = {page.locator(f".plane .mark.k{k}").first.evaluate("(n) => getComputedStyle(n).stroke") for k in range(4)}
     assert len(colours) == 4
-
-    def light(channels):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (x / 255 for x in channels)]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    ground = light((255, 255, 255) if theme == "light" else (20, 24, 30))
     for colour in colours:
-        ink = light(map(int, re.findall(r"\d+", colour)))
-        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) > 3, colour
+        assert contrast(channels(colour), GROUNDS[theme]) > 3, colour
+    label = page.locator(".segments label:has(:checked)").last
+    colours = label.evaluate("(n) => [getComputedStyle(n).color, getComputedStyle(n).backgroundColor]")
+    assert contrast(*map(channels, colours)) > 4.5
 
 
 @pytest.mark.parametrize("width", [340, 390, 800])
 @pytest.mark.parametrize("scripts", [True, False])
-def test_no_horizontal_scroll(html, chromium, width, scripts):
-    page = open_page(chromium, html, width=width, java_script_enabled=scripts)
-    # Without scripts the page cannot be asked: what sticks out would make the picture of the whole page wider.
-    assert int.from_bytes(page.screenshot(full_page=True)[16:20]) == width
-    beside, profile = (page.locator(f".beside > {part}").bounding_box() for part in ("div:first-child", ".profile"))
-    assert (profile["y"] >= beside["y"] + beside["height"]) is (width < 600)  # they stack on a phone
+def test_no_horizontal_scroll(three, chromium, width, scripts):
+    page = open_page(chromium, three, width=width, java_script_enabled=scripts)
+    assert page_width(page) == width
+    plane = visible(page, ".plane").bounding_box()
+    profile = visible(page, ".profile").bounding_box()
+    assert profile["y"] >= plane["y"] + plane["height"]

@@ -2,17 +2,18 @@
 
 import json
 import re
-import shutil
 from base64 import b64decode
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from browser import GROUNDS, centre, channels, contrast, drag, open_page, page_width, swipe
 
 from contrastlib import gradients, losses, metrics
-from contrastlib.teaching.spheres import gradient_sphere, sphere
+from contrastlib.teaching.widgets.spheres import gradient_sphere, training_film
 
 TAUS, STEPS = [0.07, 0.25, 1.0], [0, 4, 8, 12, 16]
 LABELS = torch.tensor([0, 0, 1, 1, 3, 3, 3])
@@ -29,18 +30,18 @@ def frames():
 
 def test_a_warning_names_the_line_that_gave_the_points(frames):
     with pytest.warns(UserWarning, match="frames is not made of unit vectors") as caught:
-        sphere(frames * 1.01, LABELS, TAUS, STEPS)
+        training_film(frames * 1.01, LABELS, TAUS, STEPS)
     assert caught[0].filename == __file__
 
 
 def test_a_film_in_which_nothing_moves_from_one_place():
     still = torch.tensor([0.0, 0.0, 1.0]).expand(1, 2, 4, 3)
-    assert "tolerance, 0.8 to 1" in sphere(still, torch.tensor([0, 0, 1, 1]), [0.1]).html
+    assert "tolerance, 0.8 to 1" in training_film(still, torch.tensor([0, 0, 1, 1]), [0.1]).html
 
 
 @pytest.fixture(scope="module")
 def html(frames):
-    return sphere(frames, LABELS, TAUS, STEPS).html
+    return training_film(frames, LABELS, TAUS, STEPS).html
 
 
 def expected(frames):
@@ -53,7 +54,7 @@ def test_the_page_holds_the_points(frames, html):
     data = b64decode(re.search(r'data-frames="([^"]+)"', html)[1])
     held = torch.from_numpy(np.frombuffer(data, "<i2").astype("f8")).view(frames.shape)
     torch.testing.assert_close(F.normalize(held, dim=3), frames.double(), atol=3e-5, rtol=0)
-    assert json.loads(re.search(r'data-labels="([^"]+)"', html)[1]) == LABELS.tolist()
+    assert json.loads(re.search(r"data-labels='([^']+)'", html)[1]) == LABELS.tolist()
     # Sixteen bits are enough: the numbers are those of the exact points.
     for way in frames:
         exact = metrics.uniformity(way[-1]), metrics.tolerance(way[-1], LABELS)
@@ -71,13 +72,14 @@ def test_stills_are_the_first_and_the_last_frames(frames, html):
 
 def test_fragment_asks_for_nothing(frames, html):
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|import |innerHTML|type=.module", html)
-    assert "$" not in html  # no blank left, and nothing for MathJax
+    assert "$" not in html  # nothing for MathJax
+    assert "{{" not in html  # no placeholder left
     assert "\\(" not in html
-    assert len(html) < 40_000
-    shown = sphere(frames, LABELS, TAUS, STEPS)
+    assert len(html) < 32_000
+    shown = training_film(frames, LABELS, TAUS, STEPS)
     assert shown.html == html
     assert repr(shown).startswith("7 points on the sphere; uniformity and tolerance after step 16: ")
-    assert sphere(frames, LABELS, TAUS).html != html  # another id, too
+    assert training_film(frames, LABELS, TAUS).html != html  # another id, too
 
 
 @pytest.mark.parametrize(
@@ -99,179 +101,216 @@ def test_fragment_asks_for_nothing(frames, html):
 def test_wrong_arguments(frames, change, error, says):
     right = {"frames": frames, "labels": LABELS, "taus": TAUS, "steps": STEPS}
     with pytest.raises(error, match=says):
-        sphere(**{**right, **change})
+        training_film(**{**right, **change})
 
 
 def test_no_two_points_of_a_class(frames):
     with pytest.raises(ValueError, match="no same-class pair"):
-        sphere(frames[:, :, :3], torch.arange(3), TAUS)
+        training_film(frames[:, :, :3], torch.arange(3), TAUS)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the path: the sphere is not tried in a browser")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def check(page, frames, moment):
+    """What the page says of a moment of all films is what the library says."""
+    assert page.locator('[data-quantity="step"]').inner_text() == str(STEPS[moment])
+    spheres = page.locator(".live figure[data-k]").all()
+    for points, sphere in zip(frames[:, moment], spheres, strict=True):
+        for name, value in zip(("uniformity", "tolerance"), expected(points), strict=True):
+            node = sphere.locator(f'[data-quantity="{name}"]')
+            assert float(node.get_attribute("data-value")) == pytest.approx(value, rel=1e-9)
+            assert node.inner_text() == f"{value:.2f}"
 
 
-def open_page(chromium, html, width=800, theme="light", **context):
-    """The fragment alone on a page; any error of its script, and any request, fails the test that looks."""
-    page = chromium.new_context(viewport={"width": width, "height": 900}, **context).new_page()
-    page.troubles = []
-    page.on("pageerror", lambda error: page.troubles.append(str(error)))
-    page.on("request", lambda request: request.url.startswith("data:") or page.troubles.append(request.url))
-    page.set_content(
-        f'<!doctype html><html data-theme="{theme}"><meta charset="utf-8"><body style="margin: 0">'
-        f'<div style="width: {width}px">{html}</div>'
-    )
-    return page
+def drawn_points(page):
+    return [group.inner_html() for group in page.locator(".globe g").all()]
 
 
-def quantity(page, name):
-    return float(page.locator(f'[data-quantity="{name}"]').get_attribute("data-value"))
-
-
-def check(page, points, step):
-    """What the page says of these points is what the library says."""
-    u, t = expected(points)
-    assert quantity(page, "step") == step
-    assert quantity(page, "uniformity") == pytest.approx(u, rel=1e-9)
-    assert quantity(page, "tolerance") == pytest.approx(t, rel=1e-9)
-    assert page.locator('[data-quantity="uniformity"]').inner_text() == f"{u:.2f}"
-    assert page.locator('[data-quantity="tolerance"]').inner_text() == f"{t:.2f}"
+def test_it_opens_on_the_end_frame_and_nothing_moves_by_itself(frames, html, chromium):
+    page = open_page(chromium, html)
+    check(page, frames, 4)
+    two_pictures = "async () => { await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame); }"
+    before = drawn_points(page)
+    page.evaluate(two_pictures)
+    assert drawn_points(page) == before
+    assert len(before) == 3
+    says = page.locator(".says").inner_text()
+    for tau, points in zip(TAUS, frames[:, -1], strict=True):
+        u, t = expected(points)
+        assert f"{u:.2f} and {t:.2f} at τ = {tau:g}" in says
+    assert page.troubles == []
 
 
 def test_by_keyboard(frames, html, chromium):
     page = open_page(chromium, html)
-    check(page, frames[0, 0], 0)
-    page.keyboard.press("Tab")  # the temperatures
-    for k in (1, 2, 0):
-        page.keyboard.press("ArrowRight")
-        check(page, frames[k, 0], 0)
-    page.keyboard.press("Tab")  # the sphere
-    places = page.locator(".globe g").inner_html()
+    page.keyboard.press("Tab")  # the spheres, which turn together
+    places = drawn_points(page)
     for key in ("ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-        before, places = places, page.locator(".globe g").inner_html()
-        assert places != before
-        check(page, frames[0, 0], 0)  # turning changes no number
-    for key, moment in (("Tab", 0), ("Enter", 0), ("Tab", 0), ("Tab", 0), ("Enter", 1), ("Enter", 2)):
-        page.keyboard.press(key)  # back, which cannot go further; Play, passed over; on
-        check(page, frames[0, moment], STEPS[moment])
+        before, places = places, drawn_points(page)
+        assert all(now != then for now, then in zip(places, before, strict=True))
+        check(page, frames, 4)  # turning changes no number
+    for key, moment in (("Tab", 4), ("Tab", 4), ("Enter", 3), ("Enter", 2), ("Tab", 2), ("Enter", 3)):
+        page.keyboard.press(key)  # past Play; back, twice; on
+        check(page, frames, moment)
     page.keyboard.press("Tab")  # the slider
     for key, moment in (("End", 4), ("ArrowLeft", 3), ("Home", 0)):
         page.keyboard.press(key)
-        check(page, frames[0, moment], STEPS[moment])
+        check(page, frames, moment)
         slider = page.get_by_role("slider", name="training step")
         assert slider.get_attribute("aria-valuetext") == f"step {STEPS[moment]}"
-        assert f"step {STEPS[moment]}:" in page.locator(".says").inner_text()
-    assert page.get_by_role("application", name="sphere with 7 points").count() == 1
+        assert page.locator(".says").inner_text().startswith(f"Step {STEPS[moment]}:")
+    assert page.get_by_role("application", name="sphere with 7 points at tau = 0.07").count() == 1
     assert page.troubles == []
 
 
 def test_focus_can_be_seen(html, chromium):
     page = open_page(chromium, html)
-    for _ in range(6):
+    for _ in range(5):
         looks = page.screenshot()
         page.keyboard.press("Tab")
         assert page.screenshot() != looks
 
 
+# A clock that the test turns: 20 pictures a second, each drawn when it is asked for.
+CLOCK = """() => {
+    let now = 0, waiting = [];
+    performance.now = () => now;
+    window.requestAnimationFrame = (callback) => { waiting.push(callback); return waiting.length; };
+    window.cancelAnimationFrame = () => { waiting = []; };
+    window.pictures = (count) => {
+        const seen = new Set();
+        for (let k = 0; k < count; k++) {
+            now += 50;
+            const due = waiting;
+            waiting = [];
+            for (const callback of due) callback(now);
+            const mark = document.querySelector(".globe text");
+            seen.add(mark.getAttribute("x") + " " + mark.getAttribute("y"));
+        }
+        return seen.size;
+    };
+}"""
+
+
 def test_play_pause_and_play_again(frames, html, chromium):
     page = open_page(chromium, html)
-    page.wait_for_timeout(300)
-    check(page, frames[0, 0], 0)  # nothing moves by itself
+    page.evaluate(CLOCK)
     play = page.locator("[data-do=play]")
     play.click()
     assert play.inner_text() == "Pause"
-    page.wait_for_function("document.querySelector('[data-do=play]').textContent === 'Play'")  # it stops at the end
-    check(page, frames[0, 4], 16)
-    two_frames = "await new Promise(requestAnimationFrame); " * 2
-    play.evaluate(f"async (button) => {{ button.click(); {two_frames} button.click(); }}")  # soon, even if slow
+    page.evaluate("pictures(20)")
+    assert play.inner_text() == "Play"  # it stops at the end
+    check(page, frames, 4)
+    play.click()
+    page.evaluate("pictures(5)")  # a quarter of a second: two moments
+    play.click()
     assert play.inner_text() == "Play"
-    stopped = quantity(page, "step")
-    assert stopped < 16  # from the beginning again, and paused
-    page.wait_for_timeout(300)
-    check(page, frames[0, STEPS.index(stopped)], stopped)
+    check(page, frames, 2)  # from the beginning again, and paused
+    before = drawn_points(page)
+    page.evaluate("pictures(5)")
+    assert drawn_points(page) == before
     assert page.troubles == []
 
 
-def places_seen(page, milliseconds):
-    """How many different pictures the first point makes, looked at once a frame."""
-    page.evaluate("""() => {
-        window.seen = new Set();
-        const look = () => {
-            const mark = document.querySelector(".globe text");
-            window.seen.add(mark.getAttribute("x") + " " + mark.getAttribute("y"));
-            requestAnimationFrame(look);
-        };
-        look();
-    }""")
+@pytest.mark.parametrize(("motion", "least", "most"), [("no-preference", 9, 12), ("reduce", 4, 5)])
+def test_less_motion_means_stills(html, chromium, motion, least, most):
+    """A film of five moments lasts half a second at eight a second: ten pictures; or five stills in five seconds."""
+    page = open_page(chromium, html, reduced_motion=motion)
+    page.evaluate(CLOCK)
     page.locator("[data-do=play]").click()
-    page.wait_for_timeout(milliseconds)
-    return page.evaluate("window.seen.size")
-
-
-def test_less_motion_means_stills(html, chromium):
-    assert places_seen(open_page(chromium, html), 900) > 6
-    page = open_page(chromium, html, reduced_motion="reduce")
-    assert places_seen(page, 1300) <= 3
+    assert least <= page.evaluate("pictures(110)") <= most
+    assert page.locator("[data-do=play]").inner_text() == "Play"
     assert page.troubles == []
 
 
-def test_drag_turns_the_sphere(frames, html, chromium):
+def test_drag_turns_all_spheres(frames, html, chromium):
     page = open_page(chromium, html)
-    before, box = page.locator(".globe g").inner_html(), page.locator(".globe").bounding_box()
-    page.mouse.move(box["x"] + 100, box["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 160, box["y"] + 120, steps=4)
-    page.mouse.up()
-    turned = page.locator(".globe g").inner_html()
-    assert turned != before
-    page.mouse.move(box["x"] + 30, box["y"] + 30)
-    assert page.locator(".globe g").inner_html() == turned  # it was let go
-    check(page, frames[0, 0], 0)
+    before = drawn_points(page)
+    x, y = centre(page.locator(".globe").nth(1))
+    drag(page, (x - 30, y), (x + 30, y + 20))
+    turned = drawn_points(page)
+    assert all(now != then for now, then in zip(turned, before, strict=True))
+    page.mouse.move(x, y)
+    assert drawn_points(page) == turned  # it was let go
+    check(page, frames, 4)
 
 
-def test_script_draws_what_python_drew(frames, html, chromium):
-    """The first picture of the film is the first still, which is all a page without scripts shows."""
+def tall(html):
+    """The widget on a page that is long enough to be scrolled."""
+    return f'<div style="height: 300px"></div>{html}<div style="height: 1500px"></div>'
+
+
+def selected_text(page):
+    return page.evaluate("getSelection().toString()")
+
+
+@pytest.mark.parametrize("widget", ["film", "gradients"])
+def test_a_swipe_scrolls_the_page_and_a_drag_turns_the_sphere(request, chromium, widget):
+    html = request.getfixturevalue("html" if widget == "film" else "gradient_html")
+    page = open_page(chromium, tall(html), width=390, has_touch=True, is_mobile=True)
+    globe = page.locator(".globe").first
+    x, y = centre(globe)
+    before = drawn_points(page)
+    swipe(page, (x - 40, y + 40), (x - 40, y - 160))
+    assert page.evaluate("scrollY") > 50
+    assert drawn_points(page) == before
+    page.evaluate("scrollTo(0, 0)")
+    x, y = centre(globe)
+    swipe(page, (x - 50, y + 40), (x + 50, y + 40))
+    assert page.evaluate("scrollY") == 0
+    assert drawn_points(page) != before
+    assert page.troubles == []
+
+
+@pytest.mark.parametrize("widget", ["film", "gradients"])
+def test_dragging_selects_no_text(request, chromium, widget):
+    html = request.getfixturevalue("html" if widget == "film" else "gradient_html")
+    page = open_page(chromium, f"<p>Text above.</p>{html}<p>Text below.</p>")
+    box = page.locator(".globe").first.bounding_box()
+    drag(page, (box["x"] + 20, box["y"] + 20), (box["x"] + box["width"] - 10, box["y"] + box["height"] - 10))
+    assert selected_text(page) == ""
+
+
+def drawn_marks(texts):
+    return torch.tensor([[float(mark.get_attribute(name)) for name in ("x", "y", "opacity")] for mark in texts])
+
+
+def test_script_draws_what_python_drew(html, chromium):
+    """The end of each film is its second still; without scripts the stills are all that a page shows."""
     page = open_page(chromium, html, java_script_enabled=False)
-    assert page.locator("figcaption").nth(5).is_visible()
-    assert not page.locator(".globe").is_visible()
+    assert page.locator(".still figcaption").nth(5).is_visible()
+    assert not page.locator(".globe").first.is_visible()
     assert not page.locator("[data-do=play]").is_visible()
     assert "needs scripts" in page.locator("noscript").inner_text()
-    still = page.locator(".still svg").first.locator("text").all()
-    drawn = [[float(m.get_attribute(a)) for a in ("x", "y", "opacity")] for m in still]
+    stills = [drawn_marks(svg.locator("text").all()) for svg in page.locator(".still svg").all()]
     page = open_page(chromium, html)
     assert not page.locator(".still").is_visible()
-    assert page.locator(".globe").is_visible()
-    marks = page.locator(".globe text").all()
-    assert [m.text_content() for m in marks] == [str(label) for label in LABELS.tolist()]
-    moving = [[float(m.get_attribute(a)) for a in ("x", "y", "opacity")] for m in marks]
-    assert torch.tensor(drawn).sub(torch.tensor(moving)).abs().max() <= 0.11
+    for still, globe in zip(stills[3:], page.locator(".globe").all(), strict=True):
+        marks = globe.locator("text").all()
+        assert [mark.text_content() for mark in marks] == [str(label) for label in LABELS.tolist()]
+        assert (still - drawn_marks(marks)).abs().max() <= 0.11
+    page.locator("input[type=range]").press("Home")
+    for still, globe in zip(stills[:3], page.locator(".globe").all(), strict=True):
+        assert (still - drawn_marks(globe.locator("text").all())).abs().max() <= 0.11
     assert page.troubles == []
 
 
-def test_two_spheres_on_a_page(frames, html, chromium):
-    page = open_page(chromium, html + html + sphere(frames.flip(0), LABELS, TAUS[::-1]).html)
-    page.locator(".sphere").nth(1).locator("input[type=radio]").nth(2).check()
-    chosen = [[r.is_checked() for r in s.locator("input[type=radio]").all()] for s in page.locator(".sphere").all()]
-    assert chosen == [[True, False, False], [False, False, True], [True, False, False]]
+def test_two_films_on_a_page(frames, html, chromium):
+    page = open_page(chromium, html + html + training_film(frames.flip(0), LABELS, TAUS[::-1]).html)
+    page.locator(".widget").nth(1).locator("input").press("Home")
+    steps = [widget.locator('[data-quantity="step"]').inner_text() for widget in page.locator(".widget").all()]
+    assert steps == ["16", "0", "4"]
     assert page.troubles == []
 
 
 def test_points_that_meet_their_opposite(chromium):
     """Half way between opposite points there is no direction: still no NaN."""
     ends = torch.tensor([[[1.0, 0, 0], [1, 0, 0]], [[-1, 0, 0], [0, 0, 1]]])[None]
-    page = open_page(chromium, sphere(ends, torch.tensor([0, 0]), [0.1]).html)
+    page = open_page(chromium, training_film(ends, torch.tensor([0, 0]), [0.1]).html)
+    page.evaluate(CLOCK)
     page.locator("[data-do=play]").click()
-    page.wait_for_timeout(400)
-    assert "NaN" not in page.content()
+    for _ in range(4):
+        page.evaluate("pictures(1)")
+        assert "NaN" not in page.content()
     assert page.troubles == []
 
 
@@ -280,27 +319,19 @@ def test_points_that_meet_their_opposite(chromium):
 def test_themes(html, chromium, theme, scripts):
     """Every class has a colour of its own, which stands out from the theme's ground (WCAG: 4.5 to 1 for text)."""
     page = open_page(chromium, html, theme=theme, java_script_enabled=scripts)
-    where = ".globe" if scripts else ".still figure:first-child"
+    where = ".live" if scripts else ".still figure:first-child"
     colours = {page.locator(f"{where} .k{k}").first.evaluate("(n) => getComputedStyle(n).fill") for k in range(3)}
     assert len(colours) == 3
 
-    def light(channels):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (x / 255 for x in channels)]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    ground = light((255, 255, 255) if theme == "light" else (20, 24, 30))
     for colour in colours:
-        ink = light(map(int, re.findall(r"\d+", colour)))
-        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) > 4.5, colour
+        assert contrast(channels(colour), GROUNDS[theme]) > 4.5, colour
 
 
 @pytest.mark.parametrize("width", [340, 390, 800])
 @pytest.mark.parametrize("scripts", [True, False])
 def test_no_horizontal_scroll(html, chromium, width, scripts):
     page = open_page(chromium, html, width=width, java_script_enabled=scripts)
-    # Without scripts the page cannot be asked: what sticks out would make the picture of the whole page wider.
-    wide = int.from_bytes(page.screenshot(full_page=True)[16:20])
-    assert wide == width
+    assert page_width(page) == width
 
 
 # ---------------------------------------------------------------- gradients under the reader's hand
@@ -347,20 +378,36 @@ def anchor_of(page, points):
     return torch.linalg.lstsq(points[1:], s[:, None]).solution[:, 0]
 
 
+def path_numbers(page, selector):
+    """The numbers of each path, in order."""
+    paths = page.locator(selector).all()
+    return [list(map(float, re.findall(r"-?[\d.]+", path.get_attribute("d")))) for path in paths]
+
+
+def test_the_still_figure_has_its_circles_and_arrowheads(gradient_html, chromium):
+    """So that the book on paper has them, too: Python draws what the script draws."""
+    still, moving = (open_page(chromium, gradient_html, java_script_enabled=scripts) for scripts in (False, True))
+    for selector in (".front", ".behind", "path.arrow"):
+        drawn = path_numbers(still, selector)
+        assert drawn[0]
+        for ours, theirs in zip(drawn, path_numbers(moving, selector), strict=True):
+            assert ours == pytest.approx(theirs, abs=0.11)
+
+
 def test_forces_and_shares_are_the_librarys(points, gradient_html, chromium):
     page = open_page(chromium, gradient_html, java_script_enabled=False)
     drawn = rows_shown(page)
     torch.testing.assert_close(drawn, expected_rows(points[0], points, 0.2), atol=5e-5, rtol=0)
-    assert page.locator("input").is_disabled()
+    assert page.locator("input[type=range]").is_disabled()
     places = [m.get_attribute("x") for m in page.locator(".globe text").all()]
-    tips = [re.findall(r"-?[\d.]+", a.get_attribute("d"))[:4] for a in page.locator(".arrow").all()]
+    tips = [re.findall(r"-?[\d.]+", a.get_attribute("d"))[:4] for a in page.locator("path.arrow").all()]
     says = page.locator(".says").inner_text()
     page = open_page(chromium, gradient_html)
     torch.testing.assert_close(rows_shown(page), drawn, atol=1e-6, rtol=0)
     assert page.locator(".says").inner_text() == says
     for ours, theirs in zip(places, [m.get_attribute("x") for m in page.locator(".globe text").all()], strict=True):
         assert float(ours) == pytest.approx(float(theirs), abs=0.11)
-    for tip, arrow in zip(tips, page.locator(".arrow").all(), strict=True):
+    for tip, arrow in zip(tips, page.locator("path.arrow").all(), strict=True):
         moved = re.findall(r"-?[\d.]+", arrow.get_attribute("d"))[:4]
         assert list(map(float, tip)) == pytest.approx(list(map(float, moved)), abs=0.11)
     assert page.troubles == []
@@ -382,40 +429,119 @@ def test_anchor_moves_by_keyboard(points, gradient_html, chromium):
     page.keyboard.press("Shift+ArrowRight")
     assert page.locator(".globe g").inner_html() != marks  # the sphere turns, the anchor stays on it
     torch.testing.assert_close(anchor_of(page, points), before, atol=1e-5, rtol=0)
-    page.keyboard.press("Tab")
-    page.keyboard.press("Home")
-    assert page.locator("input").get_attribute("aria-valuetext") == "tau = 0.05"
+    page.locator("input[type=range]").press("Home")
+    assert page.locator("input[type=range]").get_attribute("aria-valuetext") == "tau = 0.05"
     torch.testing.assert_close(rows_shown(page), expected_rows(before, points, 0.05), atol=2e-3, rtol=0)
     assert page.troubles == []
 
 
 def test_anchor_moves_by_drag(points, gradient_html, chromium):
     page = open_page(chromium, gradient_html)
-    box = page.locator(".globe .anchor").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 30, y - 20, steps=3)
-    page.mouse.up()
-    box = page.locator(".globe .anchor").bounding_box()
-    assert (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == pytest.approx((x + 30, y - 20), abs=1)
+    x, y = centre(page.locator(".globe .anchor"))
+    drag(page, (x, y), (x + 30, y - 20))
+    assert centre(page.locator(".globe .anchor")) == pytest.approx((x + 30, y - 20), abs=1)
     anchor = anchor_of(page, points)
     torch.testing.assert_close(rows_shown(page), expected_rows(anchor, points, 0.2), atol=2e-4, rtol=0)
     marks = page.locator(".globe g").inner_html()
     globe = page.locator(".globe").bounding_box()
-    page.mouse.move(globe["x"] + 20, globe["y"] + 20)
-    page.mouse.down()
-    page.mouse.move(globe["x"] + 60, globe["y"] + 20, steps=3)
-    page.mouse.up()
+    drag(page, (globe["x"] + 20, globe["y"] + 20), (globe["x"] + 60, globe["y"] + 20))
     assert page.locator(".globe g").inner_html() != marks
     torch.testing.assert_close(anchor_of(page, points), anchor, atol=1e-5, rtol=0)
     assert page.troubles == []
 
 
+def test_a_finger_moves_the_anchor_up_and_down_too(points, gradient_html, chromium):
+    page = open_page(chromium, tall(gradient_html), width=390, has_touch=True, is_mobile=True)
+    x, y = centre(page.locator(".globe .anchor"))
+    swipe(page, (x, y), (x, y - 60))
+    assert page.evaluate("scrollY") == 0
+    assert (anchor_of(page, points) - points[0]).norm() > 0.2
+
+
+def test_a_button_for_each_task_and_one_back(points, gradient_html, chromium):
+    page = open_page(chromium, gradient_html)
+    start = rows_shown(page)
+    places = page.locator(".globe g").inner_html()
+    for name, point in (("anchor on the positive", 1), ("anchor on negative 1", 2), ("anchor on negative 6", 7)):
+        page.get_by_role("button", name=name).click()
+        torch.testing.assert_close(rows_shown(page), expected_rows(points[point], points, 0.2), atol=1e-4, rtol=0)
+    for tau in (0.05, 2.0):
+        page.get_by_role("button", name=f"τ = {tau:g}", exact=True).click()
+        torch.testing.assert_close(rows_shown(page), expected_rows(points[7], points, tau), atol=2e-3, rtol=0)
+    page.locator(".globe").press("Shift+ArrowLeft")
+    page.get_by_role("button", name="Reset").click()
+    assert torch.equal(rows_shown(page), start)
+    assert page.locator(".globe g").inner_html() == places
+    assert page.locator("input[type=range]").get_attribute("aria-valuetext") == "tau = 0.2"
+    assert page.troubles == []
+
+
+def ends_of(arrow):
+    """Where an arrow begins and ends, in the picture."""
+    return torch.tensor([float(number) for number in re.findall(r"-?[\d.]+", arrow.get_attribute("d"))[:4]]).view(2, 2)
+
+
+@pytest.mark.parametrize(("number", "column"), [(0, 1), (1, 2), (2, 3)])
+def test_each_push_is_an_arrow_as_wide_as_its_share(gradient_html, chromium, number, column):
+    page = open_page(chromium, gradient_html)
+    page.locator(".segments input").nth(number).check()
+    shares = rows_shown(page)[:-1, column]
+    pushes = page.locator("path.push").all()
+    widths = torch.tensor([float(push.evaluate("(node) => node.style.strokeWidth")) for push in pushes])
+    torch.testing.assert_close(widths, 1 + 8 * shares, atol=0.006, rtol=0)
+    # The pushes and the pull add up to the loss's arrow.
+    drawn = [ends_of(part) for part in (*pushes, page.locator("path.pull"))]
+    whole = ends_of(page.locator("path.arrow").nth(number))
+    total = sum(end - start for start, end in drawn)
+    torch.testing.assert_close(total, whole[1] - whole[0], atol=0.8, rtol=0)
+    assert page.troubles == []
+
+
+def loss_at(anchor, points, tau, number):
+    f = anchor[None]
+    s_pos = (f * points[1]).sum(dim=1)
+    s_neg = f @ points[2:].T
+    values = losses.contrastive(s_pos, s_neg, tau), losses.hard_contrastive(s_pos, s_neg, tau, k=2)
+    return (*values, losses.simple(s_pos, s_neg))[number].item()
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_let_go_runs_downhill_and_leaves_a_trail(points, gradient_html, chromium, number, motion):
+    page = open_page(chromium, gradient_html, reduced_motion=motion)
+    page.evaluate(CLOCK)
+    page.locator(".segments input").nth(number).check()
+    values = [loss_at(anchor_of(page, points), points, 0.2, number)]
+    page.get_by_role("button", name="Let go").click()
+    if motion != "reduce":
+        for _ in range(10):
+            page.evaluate("pictures(100)")
+            values.append(loss_at(anchor_of(page, points), points, 0.2, number))
+        assert all(after < before + 1e-6 for before, after in pairwise(values))
+    assert page.get_by_role("button", name="Let go").count() == 1  # it has come to rest
+    if number != 1:  # the hard loss's set of hard negatives may change from step to step for ever
+        assert rows_shown(page)[-1, number + 1] < 0.006
+    assert len(re.findall("L", page.locator(".trail").get_attribute("d"))) > 5
+    page.get_by_role("button", name="Reset").click()
+    assert page.locator(".trail").get_attribute("d") == ""
+    torch.testing.assert_close(anchor_of(page, points), points[0], atol=1e-4, rtol=0)
+    assert page.troubles == []
+
+
+def test_the_table_is_whole_on_a_phone(gradient_html, chromium):
+    css = (Path(__file__).parent.parent / "_static" / "book.css").read_text(encoding="utf-8")
+    css += "body { font-family: sans-serif }"
+    page = open_page(chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=342)
+    right = page.locator("tbody td:last-child").evaluate_all(
+        "(cells) => cells.map((c) => c.getBoundingClientRect().right)"
+    )
+    assert max(right) <= 342
+
+
 def test_gradient_fragment_asks_for_nothing(points, gradient_html):
     assert not re.search(r"https?://|fetch\(|import |innerHTML|type=.module", gradient_html)
     assert "$" not in gradient_html
-    assert len(gradient_html) < 20_000
+    assert len(gradient_html) < 32_000
     shown = gradient_sphere(points[0], points[1], points[2:], 0.2, k=2)
     assert shown.html == gradient_html
     assert repr(shown).startswith("At τ = 0.2, positive at similarity ")
@@ -443,7 +569,7 @@ def test_gradients_fit_a_phone(gradient_html, chromium, width):
     for theme in ("light", "dark"):
         page = open_page(chromium, gradient_html, width=width, theme=theme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert len({a.evaluate("(n) => getComputedStyle(n).stroke") for a in page.locator(".arrow").all()}) == 3
+        assert len({a.evaluate("(n) => getComputedStyle(n).stroke") for a in page.locator("path.arrow").all()}) == 3
 
 
 def test_gradients_fit_a_phone_in_the_books_own_styles(gradient_html, chromium):

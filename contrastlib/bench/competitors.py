@@ -1,6 +1,8 @@
-"""What people use today for what the library does: plain PyTorch, and other libraries where they are installed.
+"""What people use today for what the library does: plain PyTorch, and other libraries where they
+are installed.
 
-Only `bench` and the tests use these. The other libraries come with `pip install 'contrastlib[bench]'`.
+Only `bench` and the tests use these. The other libraries come with `pip install
+'contrastlib[bench]'`.
 """
 
 from collections.abc import Callable
@@ -24,14 +26,19 @@ def optional(module: str, name: str):
 
 
 def contrastive(bank: Tensor, tau: float) -> dict[str, Loss]:
-    """The contrastive loss (features, bank, rows of the positives) -> scalar, by everyone who has it."""
+    """The contrastive loss (features, bank, rows of the positives) -> scalar, by everyone who has
+    it.
+    """
     size, d = bank.shape
     found: dict[str, Loss] = {"naive": lambda f, bank, i: F.cross_entropy(f @ bank.T / tau, i)}
     if hasattr(F, "linear_cross_entropy"):  # torch 2.14 and later
-        found["torch linear_cross_entropy"] = lambda f, bank, i: F.linear_cross_entropy(f / tau, bank, i)
+        found["torch linear_cross_entropy"] = lambda f, bank, i: F.linear_cross_entropy(
+            f / tau, bank, i
+        )
     # In half precision these are used under autocast: their banks stay float32.
     half = torch.autocast(bank.device.type, bank.dtype, enabled=bank.dtype != torch.float32)
-    if ntxent := optional("lightly.loss", "NTXentLoss"):
+    ntxent = optional("lightly.loss", "NTXentLoss")
+    if ntxent:
         with_bank = ntxent(temperature=tau, memory_bank_size=(size, d)).to(bank.device)
 
         def lightly(f, bank, i):
@@ -39,8 +46,11 @@ def contrastive(bank: Tensor, tau: float) -> dict[str, Loss]:
                 return with_bank(f.float(), bank[i].float())
 
         found["lightly NTXentLoss"] = lightly
-    if supcon := optional("pytorch_metric_learning.losses", "SupConLoss"):
-        by_label, labels, wide = supcon(temperature=tau), torch.arange(size, device=bank.device), bank.float()
+    supcon = optional("pytorch_metric_learning.losses", "SupConLoss")
+    if supcon:
+        by_label = supcon(temperature=tau)
+        labels = torch.arange(size, device=bank.device)
+        wide = bank.float()
 
         def metric_learning(f, bank, i):
             with half:
@@ -72,7 +82,8 @@ def pdist_uniformity(z: Tensor) -> float:
 
 def masked_tolerance(z: Tensor, labels: Tensor, block: int = 1024) -> float:
     """Tolerance by a mask over all pairs, in blocks."""
-    total, pairs = 0.0, 0
+    total = 0.0
+    pairs = 0
     for start in range(0, len(z), block):
         same = labels[start : start + block, None] == labels
         total += (z[start : start + block] @ z.T)[same].sum().item()
@@ -82,11 +93,17 @@ def masked_tolerance(z: Tensor, labels: Tensor, block: int = 1024) -> float:
 
 def views(images: Tensor) -> dict[str, Callable[[], object]]:
     """One random view of each image, uint8 [B, 3, H, W], without the transfer to a device."""
-    side, found = images.shape[-1], {}
-    if simclr := optional("lightly.transforms", "SimCLRTransform"):
-        pictures, one_view = [to_pil_image(image) for image in images.cpu()], simclr_like(simclr, side).transforms[0]
-        found["lightly SimCLRTransform (PIL)"] = lambda: torch.stack([one_view(picture) for picture in pictures])
-    if kornia := optional("kornia", "augmentation"):
+    side = images.shape[-1]
+    found = {}
+    simclr = optional("lightly.transforms", "SimCLRTransform")
+    if simclr:
+        pictures = [to_pil_image(image) for image in images.cpu()]
+        one_view = simclr_like(simclr, side).transforms[0]
+        found["lightly SimCLRTransform (PIL)"] = lambda: torch.stack(
+            [one_view(picture) for picture in pictures]
+        )
+    kornia = optional("kornia", "augmentation")
+    if kornia:
         batched = kornia.AugmentationSequential(
             kornia.RandomResizedCrop((side, side), scale=(0.2, 1.0)),
             kornia.RandomHorizontalFlip(),
@@ -102,7 +119,9 @@ def views(images: Tensor) -> dict[str, Callable[[], object]]:
             v2.RandomGrayscale(0.2),
         ]
     )
-    found["torchvision v2, image by image"] = lambda: torch.stack([single(image) for image in images])
+    found["torchvision v2, image by image"] = lambda: torch.stack(
+        [single(image) for image in images]
+    )
     return found
 
 
@@ -124,18 +143,24 @@ def simclr_like(transform: type, side: int):
 def lightly_step(
     images: Tensor, keys: int, encoder: nn.Module, half: torch.autocast, device: torch.device
 ) -> dict[str, Callable[[], object]]:
-    """A whole training step by lightly: its transform on PIL images, two views, its loss with a bank of `keys`."""
-    simclr, ntxent = optional("lightly.transforms", "SimCLRTransform"), optional("lightly.loss", "NTXentLoss")
+    """A whole training step by lightly: its transform on PIL images, two views, its loss with a
+    bank of `keys`.
+    """
+    simclr = optional("lightly.transforms", "SimCLRTransform")
+    ntxent = optional("lightly.loss", "NTXentLoss")
     if not (simclr and ntxent):
         return {}
-    transform, pictures = simclr_like(simclr, images.shape[-1]), [to_pil_image(image) for image in images]
+    transform = simclr_like(simclr, images.shape[-1])
+    pictures = [to_pil_image(image) for image in images.cpu()]
     criterion = ntxent(temperature=0.2, memory_bank_size=(keys, 128)).to(device)
     optimizer = torch.optim.SGD(encoder.parameters(), lr=0.03, momentum=0.9)
 
     def train():
         first, second = zip(*(transform(picture) for picture in pictures), strict=True)
         with half:
-            z = encoder(torch.stack([*first, *second]).to(device, memory_format=torch.channels_last))
+            z = encoder(
+                torch.stack([*first, *second]).to(device, memory_format=torch.channels_last)
+            )
             loss = criterion(*z.chunk(2))
         optimizer.zero_grad()
         loss.backward()

@@ -1,1 +1,1 @@
-"""What the chapters of the book need to show things: set-up, widgets, exercises and their grading."""
+"""What the chapters of the book need to show things: set-up, widgets, exercises and grading."""

@@ -1,4 +1,6 @@
-"""What a chapter of the book needs beside the library: one look for its figures, and numbers for its text."""
+"""What a chapter of the book needs beside the library: one look for its figures, and numbers for
+its text.
+"""
 
 import os
 import time
@@ -9,17 +11,28 @@ import torch
 
 from contrastlib.reproduction.plotting import GREY
 
-_started = time.perf_counter()
+GREY_PARTS = (
+    "text.color",
+    "axes.labelcolor",
+    "axes.edgecolor",
+    "axes.titlecolor",
+    "xtick.color",
+    "ytick.color",
+    "legend.labelcolor",
+)
+_started = time.perf_counter()  # when the chapter's clock was started
 
 
 def setup() -> None:
-    """Start the chapter's clock, fix the seed, and give all figures the book's look: transparent, colour-blind safe."""
+    """Start the chapter's clock, fix the seed, and give all figures the book's look: transparent,
+    colour-blind safe.
+    """
     global _started
     _started = time.perf_counter()
     torch.manual_seed(0)
     sns.set_theme(style="ticks", palette="colorblind", font_scale=0.9)
-    greys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    mpl.rcParams.update(dict.fromkeys((*greys, "legend.labelcolor"), GREY))
+    for name in GREY_PARTS:
+        mpl.rcParams[name] = GREY
     mpl.rcParams.update(
         {
             "figure.facecolor": "none",
@@ -52,5 +65,7 @@ def glue(name: str, value: object) -> None:
 def run_time() -> str:
     """How long it is since setup(), and on what: "3 s on 2 CPU cores, torch 2.14.1"."""
     seconds = time.perf_counter() - _started
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    device = f"{os.cpu_count()} CPU cores"
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
     return f"{seconds:.0f} s on {device}, torch {torch.__version__.split('+')[0]}"
