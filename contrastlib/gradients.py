@@ -23,9 +23,9 @@ __all__ = [
     "effective_negatives",
     "entropy",
     "probabilities",
+    "project_to_tangent",
     "relative_penalty",
     "similarity_gradients",
-    "tangent",
 ]
 
 
@@ -97,7 +97,7 @@ def anchor_gradient(features: Tensor, positive_keys: Tensor, negative_keys: Tens
     return g_pos[:, None] * positive_keys + g_neg @ negative_keys
 
 
-def tangent(gradient: Tensor, features: Tensor) -> Tensor:
+def project_to_tangent(gradient: Tensor, features: Tensor) -> Tensor:
     """The part of a gradient that moves a unit vector along the sphere: g - (g . f) f.
 
     It is the derivative by the vector before normalisation, times that vector's length.

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastlib.checks import check_count, check_floating, check_labels, check_tau, check_unit
-from contrastlib.gradients import anchor_gradient, relative_penalty, tangent
+from contrastlib.gradients import anchor_gradient, project_to_tangent, relative_penalty
 from contrastlib.losses import hard_negatives
 from contrastlib.metrics import tolerance, uniformity, uniformity_ceiling
 from contrastlib.teaching.tau_slider import Interactive, embed, static
@@ -118,7 +118,7 @@ def gradient_sphere(
     shares = [relative_penalty(s_neg, tau), relative_penalty(s_neg, tau, k=k), torch.full_like(s_neg, 1 / m)]
     forces = [-tau * anchor_gradient(f, pos, keys, tau) for keys in (neg, neg[kept[0]])]
     forces.append(pos - neg.mean(dim=0, keepdim=True))
-    forces = torch.cat([tangent(force, f) for force in forces])
+    forces = torch.cat([project_to_tangent(force, f) for force in forces])
     rows = [(f"{j + 1}", [s_neg[0, j], *(r[0, j] for r in shares)]) for j in range(m)]
     rows.append(("positive, force", [s_pos[0], *forces.norm(dim=1)]))
     says = "At τ = TAU, positive at similarity POS: negative TOP is nearest and takes SHARE of the ordinary push."
