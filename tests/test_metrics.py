@@ -347,7 +347,8 @@ def test_probe_ignores_scale_shift_and_autograd():
     x, y, test, truth = digits("pixels")
     fast = linear_probe(x, y, test, truth)
     assert linear_probe(100 * x + 7, y, 100 * test + 7, truth) == pytest.approx(fast, abs=2 / 360)
-    assert linear_probe(x, 5 - 2 * y, test, 5 - 2 * truth) == fast
+    renamed = linear_probe(x, 5 - 2 * y, test, 5 - 2 * truth)  # the classes in another order
+    assert renamed == pytest.approx(fast, abs=2 / 360)
     with torch.inference_mode():
         inside = linear_probe(x + 0, y + 0, test + 0, truth + 0)
     assert inside == fast
