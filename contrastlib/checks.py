@@ -1,7 +1,8 @@
-"""What the public functions refuse, each in one clear line: what was given, what is allowed, how to fix it.
+"""What the public functions refuse, each in one clear line: what was given, what is allowed, how to
+fix it.
 
-Shapes, dtypes and hyper-parameters are checked always. Values inside tensors are checked on the CPU only, where it
-costs nothing: on a GPU it would make every step wait for the device.
+Shapes, dtypes and hyper-parameters are checked always. Values inside tensors are checked on the CPU
+only, where it costs nothing: on a GPU it would make every step wait for the device.
 """
 
 import math
@@ -10,6 +11,11 @@ from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+
+# How far up the caller of a loss module is from check_unit: check_embeddings, forward and two
+# frames of nn.Module lie in between.
+CALLER_OF_MODULE = 6
+SMALLEST_TAU = 1e-30  # similarities over less would overflow in float32
 
 
 def readable(tensor: Tensor) -> bool:
@@ -20,16 +26,53 @@ def readable(tensor: Tensor) -> bool:
 def check_positive(name: str, value: float) -> None:
     """Refuse anything but a finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; give a number above 0, such as 0.2")
+        raise TypeError(
+            f"{name} is {value!r}, a {type(value).__name__}; give a number above 0, such as 0.2"
+        )
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {value}; it must be finite and above 0: give a number such as 0.2")
+        raise ValueError(
+            f"{name} is {value}; it must be finite and above 0: give a number such as 0.2"
+        )
 
 
-def check_tau(tau: float) -> None:
-    """Refuse a temperature that is not a finite number above zero, or so small that float32 cannot divide by it."""
-    check_positive("tau", tau)
-    if tau < 1e-30:
-        raise ValueError(f"tau is {tau}; similarities over it overflow: give at least 1e-30")
+def check_tau(tau: float | Tensor, batch: int | None = None, other: Tensor | None = None) -> None:
+    """Refuse a temperature that is not finite and above zero, or so small that float32 cannot
+    divide by it.
+
+    tau: a number, or a floating-point tensor, [] or [batch], on the device of `other`. Without a
+    batch any one-dimensional tensor will do. Values in a tensor are read on the CPU only.
+    """
+    if not isinstance(tau, Tensor):
+        check_positive("tau", tau)
+        if tau < SMALLEST_TAU:
+            raise ValueError(
+                f"tau is {tau}; similarities over it overflow: give at least {SMALLEST_TAU}"
+            )
+        return
+    if not tau.is_floating_point():
+        raise TypeError(
+            f"tau has dtype {tau.dtype}; it must be floating point: call .float() on it"
+        )
+    if tau.ndim > 1 or (tau.ndim == 1 and batch is not None and len(tau) != batch):
+        anchors = "B" if batch is None else batch
+        raise ValueError(
+            f"tau has shape {list(tau.shape)}; give a number, a tensor without dimensions, or one "
+            f"temperature for each anchor, [{anchors}]"
+        )
+    if other is not None and tau.device != other.device:
+        raise ValueError(
+            f"tau is on {tau.device} and the embeddings on {other.device}; move it, or the module "
+            "whose parameter it is, with .to(device)"
+        )
+    if not readable(tau):
+        return
+    fits = tau.isfinite() & (tau >= SMALLEST_TAU)
+    if not bool(fits.all()):
+        worst = tau[~fits].flatten()[0].item()
+        raise ValueError(
+            f"tau is {worst:.6g}; it must be finite and above 0, at least {SMALLEST_TAU}: give a "
+            "number such as 0.2; of a learnt tau, learn the logarithm or clamp it after each step"
+        )
 
 
 def check_finite(name: str, tensor: Tensor) -> None:
@@ -37,42 +80,74 @@ def check_finite(name: str, tensor: Tensor) -> None:
     if readable(tensor) and not bool(tensor.isfinite().all()):
         bad = int((~tensor.isfinite()).sum())
         raise ValueError(
-            f"{name} has {bad} value(s) that are NaN or infinite; all must be finite: look for a zero vector "
-            "that was normalised, or a training run that diverged"
+            f"{name} has {bad} value(s) that are NaN or infinite; all must be finite: look for a "
+            "zero vector that was normalised, or a training run that diverged"
         )
 
 
 def check_floating(name: str, tensor: Tensor, shape: str) -> None:
-    """Refuse anything but a floating-point tensor with as many dimensions as `shape`, such as "B d", names."""
+    """Refuse anything but a floating-point tensor with as many dimensions as `shape`, such as "B
+    d", names.
+    """
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name} is a {type(tensor).__name__}; give a tensor of shape [{shape}]")
     if not tensor.is_floating_point():
-        raise TypeError(f"{name} has dtype {tensor.dtype}; it must be floating point: call .float() on it")
+        raise TypeError(
+            f"{name} has dtype {tensor.dtype}; it must be floating point: call .float() on it"
+        )
     sizes = shape.split()
     if tensor.ndim != len(sizes) or 0 in tensor.shape:
-        raise ValueError(f"{name} has shape {list(tensor.shape)}; give [{', '.join(sizes)}], none of them 0")
+        raise ValueError(
+            f"{name} has shape {list(tensor.shape)}; give [{', '.join(sizes)}], none of them 0"
+        )
 
 
 def check_similarities(s_pos: Tensor, s_neg: Tensor) -> None:
-    """Refuse anything but s_pos [B] and s_neg [B, M], on one device, finite, with M >= 1."""
+    """Refuse anything but s_pos [B] and s_neg [B, M], on one device, finite (s_neg or -inf), with M
+    >= 1.
+    """
     check_floating("s_pos", s_pos, "B")
     check_floating("s_neg", s_neg, "B M")
     if len(s_pos) != len(s_neg):
         raise ValueError(
-            f"s_pos has {len(s_pos)} anchors and s_neg has {len(s_neg)}; "
-            "both need one row per anchor: s_pos [B], s_neg [B, M]"
+            f"s_pos has {len(s_pos)} anchors and s_neg has {len(s_neg)}; both need one row per "
+            "anchor: s_pos [B], s_neg [B, M]"
         )
     check_same("s_pos", s_pos, "s_neg", s_neg)
     check_finite("s_pos", s_pos)
-    check_finite("s_neg", s_neg)
+    check_negatives(s_neg)
+
+
+def check_negatives(s_neg: Tensor) -> None:
+    """Refuse NaN and +inf among similarities [B, M], and a row of -inf alone; -inf means "not
+    there".
+    """
+    check_floating("s_neg", s_neg, "B M")
+    if not readable(s_neg):
+        return
+    largest = s_neg.amax(dim=1)  # [B], NaN where there is a NaN
+    if bool(largest.isfinite().all()):
+        return
+    if bool((s_neg.isnan() | (s_neg == math.inf)).any()):
+        bad = int((~s_neg.isfinite()).sum())
+        raise ValueError(
+            f"s_neg has {bad} value(s) that are NaN or infinite; all must be finite, or -inf for a "
+            "negative that is not there: look for a zero vector that was normalised, or a "
+            "training run that diverged"
+        )
+    empty = int((largest == -math.inf).nonzero()[0])
+    raise ValueError(
+        f"s_neg leaves anchor {empty} no negative, since all of its row is -inf; give it at least "
+        "one, or drop the anchor"
+    )
 
 
 def check_same(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     """Refuse two tensors on different devices."""
     if tensor.device != other.device:
         raise ValueError(
-            f"{name} is on {tensor.device} and {other_name} on {other.device}; "
-            f"both must be on one device: call {other_name}.to({name}.device)"
+            f"{name} is on {tensor.device} and {other_name} on {other.device}; both must be on one "
+            f"device: call {other_name}.to({name}.device)"
         )
 
 
@@ -81,8 +156,8 @@ def check_alike(name: str, tensor: Tensor, other_name: str, other: Tensor) -> No
     check_floating(name, tensor, "B d")
     if tensor.shape != other.shape:
         raise ValueError(
-            f"{name} has shape {list(tensor.shape)} and {other_name} {list(other.shape)}; "
-            f"give one row of {name} for each row of {other_name}: both [B, d]"
+            f"{name} has shape {list(tensor.shape)} and {other_name} {list(other.shape)}; give one "
+            f"row of {name} for each row of {other_name}: both [B, d]"
         )
     check_same(other_name, other, name, tensor)
 
@@ -92,24 +167,30 @@ def check_dimensions(name: str, tensor: Tensor, other_name: str, other: Tensor) 
     check_same(name, tensor, other_name, other)
     if tensor.shape[1] != other.shape[1]:
         raise ValueError(
-            f"{name} have {tensor.shape[1]} dimensions and {other_name} {other.shape[1]}; "
-            f"both must come from embeddings of one size: {name} [B, d], {other_name} [M, d]"
+            f"{name} have {tensor.shape[1]} dimensions and {other_name} {other.shape[1]}; both "
+            f"must come from embeddings of one size: {name} [B, d], {other_name} [M, d]"
         )
 
 
 def check_one_of(alpha: float | None, k: int | None) -> None:
-    """Refuse both or neither of alpha and k, alpha outside (0, 1], and k that is not a whole number >= 1."""
+    """Refuse both or neither of alpha and k, alpha outside (0, 1], and k that is not a whole number
+    >= 1.
+    """
     if (alpha is None) == (k is None):
         raise ValueError(
-            f"alpha is {alpha} and k is {k}; give exactly one of them: "
-            "alpha, the share of the negatives to keep, or k, their number"
+            f"alpha is {alpha} and k is {k}; give exactly one of them: alpha, the share of the "
+            "negatives to keep, or k, their number"
         )
     if alpha is not None:
         check_positive("alpha", alpha)
         if alpha > 1:
-            raise ValueError(f"alpha is {alpha}; it must lie in (0, 1]: it is the share of the negatives to keep")
+            raise ValueError(
+                f"alpha is {alpha}; it must lie in (0, 1]: it is the share of the negatives to keep"
+            )
     elif isinstance(k, bool) or not isinstance(k, int):
-        raise TypeError(f"k is {k!r}, a {type(k).__name__}; give a whole number of negatives, such as 4095")
+        raise TypeError(
+            f"k is {k!r}, a {type(k).__name__}; give a whole number of negatives, such as 4095"
+        )
     elif k < 1:
         raise ValueError(f"k is {k}; keep at least 1 negative")
 
@@ -120,85 +201,168 @@ def number_kept(negatives: int, alpha: float | None, k: int | None) -> int:
     if k is None:
         return max(1, round(alpha * negatives))
     if k > negatives:
-        raise ValueError(f"k is {k}, but each anchor has only {negatives} negative(s): give k <= {negatives}, or alpha")
+        raise ValueError(
+            f"k is {k}, but each anchor has only {negatives} negative(s): give k <= {negatives}, "
+            "or alpha"
+        )
     return k
 
 
-def check_rows(name: str, rows: Tensor, batch: int, keys: int, device: torch.device) -> None:
-    """Refuse anything but long row numbers [B] into keys [M, d], on the same device and, on the CPU, in range."""
-    if not isinstance(rows, Tensor):
-        raise TypeError(f"{name} is a {type(rows).__name__}; give a long tensor [B] of rows of keys")
-    if rows.dtype != torch.long:
-        raise TypeError(f"{name} has dtype {rows.dtype}; it holds rows of keys: call .long() on it")
-    if rows.shape != (batch,):
-        raise ValueError(f"{name} has shape {list(rows.shape)}; give one row of keys for each of the {batch} anchors")
-    if rows.device != device:
-        raise ValueError(f"{name} is on {rows.device} and features on {device}; move it with .to(features.device)")
-    if readable(rows) and not bool(((rows >= 0) & (rows < keys)).all()):
+def check_kept(k: int | None, negatives: Tensor) -> None:
+    """Refuse k larger than the number of negatives of some anchor, [B], on the CPU only."""
+    if k is None or not readable(negatives):
+        return
+    fewest = int(negatives.min())
+    if k > fewest:
+        anchor = int(negatives.argmin())
         raise ValueError(
-            f"{name} reaches from {int(rows.min())} to {int(rows.max())}; "
-            f"it holds rows of keys, which has {keys}: give numbers from 0 to {keys - 1}"
+            f"k is {k}, but anchor {anchor} has only {fewest} negative(s): give k <= {fewest}, or "
+            "alpha"
+        )
+
+
+def check_row_numbers(
+    name: str,
+    rows: Tensor,
+    holds: str,
+    count: int,
+    owner: str,
+    other: Tensor,
+    hint: str = "",
+    smallest: int = 0,
+) -> None:
+    """Refuse anything but long numbers of the `count` rows of `holds`, on other's device and, on
+    the CPU, in range.
+    """
+    if not isinstance(rows, Tensor):
+        raise TypeError(f"{name} is a {type(rows).__name__}; give a long tensor [B] of {holds}")
+    if rows.dtype != torch.long:
+        raise TypeError(f"{name} has dtype {rows.dtype}; it holds {holds}: call .long() on it")
+    if rows.device != other.device:
+        raise ValueError(
+            f"{name} is on {rows.device} and {owner} on {other.device}; both must be on one "
+            f"device: move {name} with .to(device)"
+        )
+    if readable(rows) and not bool(((rows >= smallest) & (rows < count)).all()):
+        raise ValueError(
+            f"{name} reaches from {int(rows.min())} to {int(rows.max())}; it holds {holds}, of "
+            f"which there are {count}: give numbers from 0 to {count - 1}{hint}"
+        )
+
+
+def check_rows(name: str, rows: Tensor, features: Tensor, keys: Tensor) -> None:
+    """Refuse anything but the row of keys [M, d] of each of features [B, d]: long [B]."""
+    check_row_numbers(name, rows, "rows of keys", len(keys), "features", features)
+    if rows.shape != features.shape[:1]:
+        raise ValueError(
+            f"{name} has shape {list(rows.shape)}; give one row of keys for each of the "
+            f"{len(features)} anchors"
+        )
+
+
+def check_ignore(ignore: Tensor, features: Tensor, keys: Tensor, positive: Tensor | None) -> None:
+    """Refuse anything but rows of keys, or -1 for none, long [B] or [B, m], without an anchor's own
+    positive.
+    """
+    hint = ", or -1 for none"
+    check_row_numbers(
+        "ignore", ignore, "rows of keys", len(keys), "features", features, hint, smallest=-1
+    )
+    if ignore.ndim not in (1, 2) or len(ignore) != len(features) or ignore.numel() == 0:
+        raise ValueError(
+            f"ignore has shape {list(ignore.shape)}; give one row of keys for each of the "
+            f"{len(features)} anchors, [{len(features)}], or a list of them for each, "
+            f"[{len(features)}, m], filled up with -1"
+        )
+    if not readable(ignore):
+        return
+    ignore = ignore.reshape(len(features), -1)  # [B, m]
+    if positive is not None and bool((ignore == positive[:, None]).any()):
+        raise ValueError(
+            "ignore names an anchor's own positive; it is for rows that are no negatives: leave "
+            "it out, or point it at another row"
         )
 
 
 def check_embeddings(
-    features: Tensor, keys: Tensor, positive: Tensor | None, positive_keys: Tensor | None, ignore: Tensor | None
-) -> int:
-    """Refuse arguments of a loss module that do not fit together; return the number of negatives of each anchor."""
+    features: Tensor,
+    keys: Tensor,
+    positive: Tensor | None,
+    positive_keys: Tensor | None,
+    ignore: Tensor | None,
+) -> None:
+    """Refuse arguments of a loss module that do not fit together."""
     check_floating("features", features, "B d")
     check_floating("keys", keys, "M d")
     check_dimensions("features", features, "keys", keys)
     if (positive is None) == (positive_keys is None):
         given = "neither" if positive is None else "both"
         raise ValueError(
-            f"{given} of positive and positive_keys given; give exactly one: positive [B], the row of keys that is "
-            "each anchor's positive, or positive_keys [B, d] where it is not a row of keys"
+            f"{given} of positive and positive_keys given; give exactly one: positive [B], the row "
+            "of keys that is each anchor's positive, or positive_keys [B, d] where it is not a "
+            "row of keys"
         )
-    check_finite("features", features)
-    batch = len(features)
-    if positive_keys is not None:
+    if positive is not None:
+        check_rows("positive", positive, features, keys)
+    else:
         check_alike("positive_keys", positive_keys, "features", features)
-        check_finite("positive_keys", positive_keys)
-    negatives = len(keys)
-    for name, rows in (("positive", positive), ("ignore", ignore)):
-        if rows is not None:
-            check_rows(name, rows, batch, len(keys), features.device)
-            negatives -= 1
-    if positive is not None and ignore is not None and readable(ignore) and bool((positive == ignore).any()):
-        raise ValueError(
-            "ignore names an anchor's own positive; it is one more row that is no negative: leave ignore out, or point "
-            "it at another row"
-        )
-    if negatives < 1:
-        raise ValueError(f"keys has {len(keys)} row(s), which leaves no negative; give at least {len(keys) + 1}")
-    return negatives
+    if len(keys) < 2 and positive is not None:
+        raise ValueError("keys has 1 row, which leaves no negative; give at least 2")
+    if ignore is not None:
+        check_ignore(ignore, features, keys, positive)
+    # Of the keys only the anchors' own are looked at: reading all would cost as much as the loss.
+    check_unit("features", features, CALLER_OF_MODULE)
+    if positive_keys is not None:
+        check_unit("positive_keys", positive_keys, CALLER_OF_MODULE)
+    elif readable(keys):
+        check_unit("keys", keys.detach()[positive], CALLER_OF_MODULE)
 
 
 def check_unit(name: str, z: Tensor, level: int = 4) -> None:
-    """Refuse anything but floating-point [N, d]; on the CPU refuse NaN and warn unless rows are unit vectors.
+    """Refuse anything but floating-point [N, d]; on the CPU, refuse NaN and warn of non-unit rows.
 
     level: how far up the caller is that the warning names; 4 leads past a metric and its no_grad.
     """
     check_floating(name, z, "N d")
     if not readable(z):
         return
-    off = (torch.linalg.vector_norm(z, dim=1, dtype=torch.promote_types(z.dtype, torch.float32)) - 1).abs().max().item()
+    wide = torch.promote_types(z.dtype, torch.float32)
+    lengths = torch.linalg.vector_norm(z.detach(), dim=1, dtype=wide)
+    off = (lengths - 1).abs().max().item()
     if not math.isfinite(off):
         check_finite(name, z)
-        raise ValueError(f"{name} has a vector whose length overflows; give unit vectors: F.normalize({name}, dim=1)")
+        raise ValueError(
+            f"{name} has a vector whose length overflows; give unit vectors: F.normalize({name}, "
+            "dim=1)"
+        )
     if off > max(1e-3, torch.finfo(z.dtype).eps):  # bfloat16 cannot hold a length better than that
         warnings.warn(
-            f"{name} is not made of unit vectors: a length is off 1 by {off:.3g}; call F.normalize({name}, dim=1)",
+            f"{name} is not made of unit vectors: a length is off 1 by {off:.3g}; call "
+            f"F.normalize({name}, dim=1)",
             stacklevel=level,
+        )
+
+
+def check_lengths(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """Refuse two batches of different lengths."""
+    if len(tensor) != len(other):
+        raise ValueError(
+            f"{name} has {len(tensor)} row(s) and {other_name} {len(other)}; give one for each "
+            "anchor"
         )
 
 
 def check_momentum(momentum: float) -> None:
     """Refuse anything but a number in [0, 1]."""
     if isinstance(momentum, bool) or not isinstance(momentum, Real):
-        raise TypeError(f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such as 0.5")
+        raise TypeError(
+            f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such "
+            "as 0.5"
+        )
     if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays")
+        raise ValueError(
+            f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays"
+        )
 
 
 def as_python(value: object) -> object:
@@ -220,12 +384,17 @@ def as_python(value: object) -> object:
 def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) -> None:
     """Refuse anything but one integer label for each point, on the points' device."""
     if not isinstance(labels, Tensor):
-        raise TypeError(f"{name} is a {type(labels).__name__}; give a tensor of integers, one for each row")
+        raise TypeError(
+            f"{name} is a {type(labels).__name__}; give a tensor of integers, one for each row"
+        )
     if labels.is_floating_point() or labels.is_complex():
-        raise TypeError(f"{name} has dtype {labels.dtype}; it holds class numbers: call .long() on it")
+        raise TypeError(
+            f"{name} has dtype {labels.dtype}; it holds class numbers: call .long() on it"
+        )
     if labels.shape != points.shape[:1]:
         raise ValueError(
-            f"{name} has shape {list(labels.shape)}; give one label for each of the {len(points)} rows of {points_name}"
+            f"{name} has shape {list(labels.shape)}; give one label for each of the {len(points)} "
+            f"rows of {points_name}"
         )
     check_same(points_name, points, name, labels)
 
@@ -233,16 +402,22 @@ def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) ->
 def check_count(name: str, value: int, low: int = 1, high: float = math.inf, why: str = "") -> None:
     """Refuse anything but a whole number from low to high."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; give a whole number of at least {low}")
+        raise TypeError(
+            f"{name} is {value!r}, a {type(value).__name__}; give a whole number of at least {low}"
+        )
     if not low <= value <= high:
         allowed = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-        raise ValueError(f"{name} is {value}; give a number {allowed}" + (f": {why}" if why else ""))
+        raise ValueError(
+            f"{name} is {value}; give a number {allowed}" + (f": {why}" if why else "")
+        )
 
 
 def check_share(name: str, value: float, largest: float) -> None:
     """Refuse anything but a number in [0, largest]."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}, a {type(value).__name__}; give a number in [0, {largest}]")
+        raise TypeError(
+            f"{name} is {value!r}, a {type(value).__name__}; give a number in [0, {largest}]"
+        )
     if not 0 <= value <= largest:
         raise ValueError(f"{name} is {value}; it must lie in [0, {largest}]; 0 switches it off")
 
@@ -254,4 +429,6 @@ def check_range(name: str, values: tuple[float, float]) -> None:
     for value in values:
         check_positive(name, value)
     if values[0] > values[1]:
-        raise ValueError(f"{name} is {values}; the smallest comes first: give ({values[1]}, {values[0]})")
+        raise ValueError(
+            f"{name} is {values}; the smallest comes first: give ({values[1]}, {values[0]})"
+        )

@@ -1,6 +1,7 @@
 """The gradients of the contrastive loss in closed form (Wang & Liu, CVPR 2021, Eqs 2, 4, 5 and 8).
 
-Tensors: B anchors, M negatives, d dimensions. All functions are differentiable.
+Tensors: B anchors, M negatives, d dimensions. All functions are differentiable. The temperature is
+a number or a tensor, [] or [B], and s_neg = -inf means "not there", as in `losses`.
 """
 
 import math
@@ -13,78 +14,95 @@ from contrastlib.checks import (
     check_dimensions,
     check_finite,
     check_floating,
+    check_negatives,
     check_similarities,
     check_tau,
 )
 from contrastlib.losses import hard_negatives
+from contrastlib.numerics import over_tau
 
 __all__ = [
     "anchor_gradient",
     "effective_negatives",
     "entropy",
     "probabilities",
+    "project_to_tangent",
     "relative_penalty",
     "similarity_gradients",
-    "tangent",
 ]
 
 
-def probabilities(s_pos: Tensor, s_neg: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-    """The softmax over the positive and all negatives, Eq 2: exp(s / tau) over the sum of all of them.
+def probabilities(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> tuple[Tensor, Tensor]:
+    """The softmax over the positive and all negatives, Eq 2: exp(s / tau) over the sum of all of
+    them.
 
     s_pos [B], s_neg [B, M], tau > 0 -> p_pos [B], p_neg [B, M], which add up to 1 for each anchor.
     """
     check_similarities(s_pos, s_neg)
-    check_tau(tau)
-    p = torch.softmax(torch.cat([s_pos[:, None], s_neg], dim=1) / tau, dim=1)
+    check_tau(tau, len(s_pos), s_pos)
+    s = torch.cat([s_pos[:, None], s_neg], dim=1)  # [B, 1 + M]
+    p = torch.softmax(over_tau(s, tau), dim=1)
     return p[:, 0], p[:, 1:]
 
 
-def similarity_gradients(s_pos: Tensor, s_neg: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+def similarity_gradients(
+    s_pos: Tensor, s_neg: Tensor, tau: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """The derivatives of the contrastive loss, Eq 4: -(1/tau) sum_k p_neg_k and (1/tau) p_neg.
 
-    s_pos [B], s_neg [B, M], tau > 0 -> g_pos [B] <= 0, g_neg [B, M] >= 0, which add up to 0 for each anchor.
+    s_pos [B], s_neg [B, M], tau > 0 -> g_pos [B] <= 0, g_neg [B, M] >= 0, which add up to 0 for
+    each anchor.
     """
     _, p_neg = probabilities(s_pos, s_neg, tau)
-    return -p_neg.sum(dim=1) / tau, p_neg / tau
+    return over_tau(-p_neg.sum(dim=1), tau), over_tau(p_neg, tau)
 
 
-def relative_penalty(s_neg: Tensor, tau: float, *, alpha: float | None = None, k: int | None = None) -> Tensor:
+def relative_penalty(
+    s_neg: Tensor, tau: float | Tensor, *, alpha: float | None = None, k: int | None = None
+) -> Tensor:
     """Each negative's share r of the push, Eq 5: a Boltzmann distribution, softmax(s_neg / tau).
 
-    With alpha or k, Eq 8: the same over each anchor's hardest negatives (see `losses.hard_negatives`), 0 elsewhere.
+    With alpha or k, Eq 8: the same over each anchor's hardest negatives (see
+    `losses.hard_negatives`), 0 elsewhere, and where a negative is not there.
 
     s_neg [B, M], tau > 0 -> r [B, M] in [0, 1], each row adding up to 1.
     """
-    check_floating("s_neg", s_neg, "B M")
-    check_finite("s_neg", s_neg)
-    check_tau(tau)
-    if alpha is None and k is None:
-        return torch.softmax(s_neg / tau, dim=1)
-    kept = hard_negatives(s_neg, alpha=alpha, k=k)
-    return torch.softmax((s_neg / tau).masked_fill(~kept, -math.inf), dim=1)
+    check_negatives(s_neg)
+    check_tau(tau, len(s_neg), s_neg)
+    scaled = over_tau(s_neg, tau)  # [B, M]
+    if alpha is not None or k is not None:
+        kept = hard_negatives(s_neg, alpha=alpha, k=k)
+        scaled = scaled.masked_fill(~kept, -math.inf)
+    return torch.softmax(scaled, dim=1)
 
 
 def entropy(r: Tensor) -> Tensor:
-    """The entropy of each row of r, -sum_k r_k log r_k, in nats: 0 when one negative takes all, log M when all share.
+    """The entropy of each row of r, -sum_k r_k log r_k, in nats: 0 when one negative takes all, log
+    M when all share.
 
     r [B, M], rows of probabilities -> [B] in [0, log M].
     """
     check_floating("r", r, "B M")
     check_finite("r", r)
-    return torch.special.entr(r).sum(dim=1)
+    # A share of 0 adds nothing: 1 in its place has no entropy either, and a finite derivative.
+    return torch.special.entr(r.masked_fill(r == 0, 1)).sum(dim=1)
 
 
 def effective_negatives(r: Tensor) -> Tensor:
-    """exp(entropy(r)): how many negatives, sharing equally, would be as spread out as r. r [B, M] -> [B] in [1, M]."""
+    """exp(entropy(r)): how many negatives, sharing equally, would be as spread out as r. r [B, M]
+    -> [B] in [1, M].
+    """
     return entropy(r).exp()
 
 
-def anchor_gradient(features: Tensor, positive_keys: Tensor, negative_keys: Tensor, tau: float) -> Tensor:
-    """The derivative of the contrastive loss by the anchor's embedding: attention minus the positive key.
+def anchor_gradient(
+    features: Tensor, positive_keys: Tensor, negative_keys: Tensor, tau: float | Tensor
+) -> Tensor:
+    """The derivative of the contrastive loss by the anchor's embedding: attention minus the
+    positive key.
 
-    Eq 4 and the chain rule give (p_pos k_pos + sum_j p_neg_j k_j - k_pos) / tau: softmax attention with the anchor as
-    query and all keys as both keys and values, less the positive key, over tau.
+    Eq 4 and the chain rule give (p_pos k_pos + sum_j p_neg_j k_j - k_pos) / tau: softmax attention
+    with the anchor as query and all keys as both keys and values, less the positive key, over tau.
 
     features [B, d], positive_keys [B, d], negative_keys [M, d], tau > 0 -> [B, d].
     """
@@ -97,7 +115,7 @@ def anchor_gradient(features: Tensor, positive_keys: Tensor, negative_keys: Tens
     return g_pos[:, None] * positive_keys + g_neg @ negative_keys
 
 
-def tangent(gradient: Tensor, features: Tensor) -> Tensor:
+def project_to_tangent(gradient: Tensor, features: Tensor) -> Tensor:
     """The part of a gradient that moves a unit vector along the sphere: g - (g . f) f.
 
     It is the derivative by the vector before normalisation, times that vector's length.

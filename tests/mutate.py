@@ -25,13 +25,14 @@ METRICS, MEMORY = "tests/test_metrics.py", "tests/test_metrics.py::test_memory_a
 TESTS = {  # of each module the fast tests, then, for mutants that survive those, the slow ones
     "losses": (LOSSES, DEVICE),
     "gradients": (LOSSES,),
-    "streaming": (LOSSES, f"{DEVICE} {METRICS} --deselect {MEMORY}"),
+    "streamed_losses": (LOSSES, DEVICE),
+    "numerics": (LOSSES, f"{DEVICE} {METRICS} --deselect {MEMORY}"),
     "keys": (f"{KEYS} tests/test_equations.py --deselect {PROCESSES}", f"{DEVICE} {PROCESSES}"),
     "metrics": (f"{METRICS} --deselect {MEMORY}", MEMORY),
     "probe": (f"{METRICS} --deselect {MEMORY}",),
 }
 PYTEST = [sys.executable, "-m", "pytest", "-xq", "--tb=no", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0"]
-SPEAKING = re.compile(r"check_\w+|readout|warnings\.warn")  # their strings are the words of an error or a warning
+SPEAKING = re.compile(r"check_\w+|require_finite|warnings\.warn")  # their strings are the words of an error or a warning
 
 
 class Visitor(MutationVisitor):

@@ -16,9 +16,17 @@ import torch.nn.functional as F
 import torch.utils.backend_registration as backends
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
-from contrastlib.losses import ContrastiveLoss, HardContrastiveLoss, HardSimpleLoss, SimpleLoss
+from contrastlib.losses import (
+    ContrastiveLoss,
+    HardContrastiveLoss,
+    HardSimpleLoss,
+    SimpleLimitLoss,
+    SimpleLoss,
+    TripletLimitLoss,
+)
 
 N, D, B = 100, 16, 4
 PRETEND = "pretend:0"
@@ -110,6 +118,46 @@ def bank_step(bank, g_device=PRETEND):
     return step(LOSSES["contrastive"], lambda encoder: bank(N, D), g_device)
 
 
+class CountKernels(TorchDispatchMode):
+    """Counts the operations that compute something: not views, and not memory that is only set aside."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **kwargs or {})
+        name = function.overloadpacket.__name__
+        computes = not function.is_view and "empty" not in name and name != "detach"
+        if computes and isinstance(out, (torch.Tensor, tuple)):  # not a question for a dtype or a device
+            self.count += 1
+        return out
+
+
+def kernels(loss_name, keys, ignored, tau_kind="number"):
+    """How many kernels a module launches on the pretended device: forward, and backward to the features."""
+    with FakeTensorMode(), torch.autograd.set_multithreading_enabled(False), torch.device(PRETEND):
+        features = torch.empty(256, 128, requires_grad=True)
+        bank = torch.empty(keys, 128)
+        positive = torch.empty(256, dtype=torch.long)
+        tau = {"number": 0.2, "learnt": nn.Parameter(torch.empty(())), "individual": torch.empty(256)}[tau_kind]
+        ignore = {0: None, 1: positive}.get(ignored)
+        if ignored > 1:
+            ignore = torch.empty(256, ignored, dtype=torch.long)
+        module = {
+            "contrastive": lambda: ContrastiveLoss(tau),
+            "simple": lambda: SimpleLoss(),
+            "hard_contrastive": lambda: HardContrastiveLoss(tau, alpha=0.0819),
+            "hard_contrastive k": lambda: HardContrastiveLoss(tau, k=4095),
+            "hard_simple": lambda: HardSimpleLoss(alpha=0.0819),
+            "triplet_limit": lambda: TripletLimitLoss(tau),
+            "simple_limit": lambda: SimpleLimitLoss(tau),
+        }[loss_name]()
+        with CountKernels() as counter:
+            module(features, bank, positive, ignore=ignore).backward()
+    return counter.count
+
+
 @pytest.fixture(scope="module")
 def elsewhere():
     if not hasattr(backends, SETUP):
@@ -122,6 +170,31 @@ def elsewhere():
 @pytest.mark.parametrize("loss_name", LOSSES)
 def test_a_step_stays_on_its_device_and_never_waits(elsewhere, loss_name, g_name):
     assert elsewhere(named_step, loss_name, g_name) == {PRETEND}
+
+
+@pytest.mark.parametrize("ignored", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("loss_name", "at_most", "at_most_of_a_million"),
+    [
+        ("contrastive", 50, 250),
+        ("simple", 50, 250),
+        ("simple_limit", 50, 250),
+        ("hard_contrastive", 100, 600),
+        ("hard_contrastive k", 100, 600),
+        ("hard_simple", 100, 600),
+        ("triplet_limit", 100, 600),
+    ],
+)
+def test_few_kernels_on_a_gpu(elsewhere, loss_name, at_most, at_most_of_a_million, ignored):
+    assert elsewhere(kernels, loss_name, 50_000, ignored) <= at_most
+    assert elsewhere(kernels, loss_name, 1_281_167, ignored) <= at_most_of_a_million
+
+
+@pytest.mark.parametrize("tau_kind", ["learnt", "individual"])
+@pytest.mark.parametrize("ignored", [0, 3])
+def test_few_kernels_with_a_tensor_as_temperature(elsewhere, tau_kind, ignored):
+    assert elsewhere(kernels, "contrastive", 50_000, ignored, tau_kind) <= 50
+    assert elsewhere(kernels, "hard_contrastive", 50_000, ignored, tau_kind) <= 100
 
 
 def test_planted_mismatch_is_caught(elsewhere):

@@ -15,9 +15,9 @@ from contrastlib.gradients import (
     effective_negatives,
     entropy,
     probabilities,
+    project_to_tangent,
     relative_penalty,
     similarity_gradients,
-    tangent,
 )
 from contrastlib.losses import contrastive, hard_contrastive
 
@@ -105,7 +105,7 @@ def test_tangent_is_the_derivative_before_normalisation():
     keys, own = sphere(20, seed=1), sphere(5, seed=2)
     f = F.normalize(z, dim=1)
     loss = contrastive((f * own).sum(dim=1), f @ keys.T, 0.2).sum()
-    along = tangent(anchor_gradient(f, own, keys, 0.2), f)
+    along = project_to_tangent(anchor_gradient(f, own, keys, 0.2), f)
     torch.testing.assert_close(along / z.norm(dim=1, keepdim=True), torch.autograd.grad(loss, z)[0])
     torch.testing.assert_close((along * f).sum(dim=1), torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0)
 
@@ -143,7 +143,7 @@ def test_bad_input():
         (lambda: anchor_gradient(f, f[:2], keys, 1), ValueError, "positive_keys"),
         (lambda: anchor_gradient(f, f, keys[:, :3], 1), ValueError, "dimensions"),
         (lambda: anchor_gradient(f, f, keys, 0), ValueError, "tau is 0"),
-        (lambda: tangent(f, f[:2]), ValueError, "gradient has shape"),
+        (lambda: project_to_tangent(f, f[:2]), ValueError, "gradient has shape"),
     ]:
         with pytest.raises(error, match=words):
             call()

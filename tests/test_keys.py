@@ -1,6 +1,8 @@
 """The three g's against slow references, their wrapping, their state, and several processes against one."""
 
 import copy
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.losses import ContrastiveLoss, HardContrastiveLoss, HardSimpleLoss, SimpleLoss
+from contrastlib.training import build, recipes
 
 N, D = 20, 5
 LOSSES = {
@@ -308,6 +311,78 @@ def test_storage_is_drawn_alike_whatever_the_defaults():
     assert drawn_on == ["cpu"]  # from there it is the same draw for every device
     elsewhere = MomentumQueue(Encoder().to("meta"), 7)
     assert {t.device.type for t in elsewhere.state_dict().values()} == {"meta"}  # where the encoder is
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("when", ["before", "after", "queue too"])
+def test_momentum_encoder_moves_in_half_precision(dtype, when):
+    """Its average is kept in float32: a step of 0.001 is less than half precision resolves."""
+    torch.manual_seed(0)
+    encoder = nn.Linear(8, 4)
+    if when == "before":
+        encoder.to(dtype)
+    g = MomentumQueue(encoder, 16, momentum=0.99)
+    if when == "after":
+        encoder.to(dtype)
+    if when == "queue too":
+        encoder.to(dtype)
+        g.to(dtype)
+    start = g.momentum_encoder.weight.float().clone()
+    with torch.no_grad():
+        encoder.weight.mul_(1.5)
+    images = torch.randn(2, 8, dtype=g.momentum_encoder.weight.dtype)
+    for _ in range(100):
+        g.keys_for(torch.arange(2), images)
+        g.update(torch.arange(2), torch.zeros(2, 4))
+    moved = (g.momentum_encoder.weight.float() - start).norm()
+    way = moved / (encoder.weight.float() - start).norm()
+    assert way.item() == pytest.approx(1 - 0.99**100, rel=0.02)
+    assert g.queue.dtype == torch.float32
+    copied = MomentumQueue(encoder, 16, momentum=0.99).to(g.momentum_encoder.weight.dtype)
+    copied.load_state_dict(g.state_dict())
+    for queue in (g, copied):
+        queue.keys_for(torch.arange(2), images)
+        queue.update(torch.arange(2), torch.zeros(2, 4))
+    assert all(torch.equal(t, copied.state_dict()[name]) for name, t in g.state_dict().items())
+    g.float()  # back to float32: the parameters are the averages, and nothing else is kept
+    assert not any(name.startswith("average") for name in g.state_dict())
+
+
+def test_bank_stays_float32_where_its_module_is_moved_to_half_precision():
+    g = MemoryBank(N, D).half()
+    assert g.bank.dtype == torch.float32
+
+
+@pytest.mark.parametrize("made", ["outside", "inside"])
+@pytest.mark.parametrize("g_name", KEYS)
+def test_what_was_first_used_in_inference_mode_can_train(g_name, made):
+    torch.manual_seed(0)
+    encoder = Encoder()
+    if made == "outside":
+        g = KEYS[g_name](encoder)
+    indices, images = torch.arange(4), torch.randn(4, 3, 4, 4)
+    with torch.inference_mode():
+        if made == "inside":
+            g = KEYS[g_name](encoder)
+        _, features = loss_of(encoder, g, LOSSES["contrastive"], indices, images, images)
+        g.update(indices, features)
+        g.load_state_dict(g.state_dict())
+        loss_of(encoder, g, LOSSES["contrastive"], indices, images, images)  # keys that wait
+    optimizer = torch.optim.SGD(encoder.parameters(), 0.1)
+    for _ in range(2):
+        train_step(encoder, g, LOSSES["contrastive"], optimizer, indices, images, images)
+    assert encoder.layers[-1].weight.grad.any()
+
+
+def test_a_queue_of_more_keys_than_images_is_warned_of():
+    recipe = recipes.live()
+    for size, images in [(64, 64), (4096, 1437)]:
+        larger = replace(recipe, g="queue", views=2, queue_size=size)
+        with pytest.warns(UserWarning, match=f"holds {size} keys of {images} images.*set queue_size"):
+            build.build_keys(larger, Unit(), images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build.build_keys(replace(recipe, g="queue", views=2, queue_size=64), Unit(), 1437)
 
 
 # What they refuse

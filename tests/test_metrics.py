@@ -62,10 +62,10 @@ def test_uniformity_is_its_equation(dtype, t):
     assert uniformity(z, t) == pytest.approx(slow_uniformity(z, t), abs=CLOSE[dtype] * t)
 
 
-@pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201, None])
+@pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201, 8192])
 def test_uniformity_in_any_blocks(monkeypatch, side):
     z = points(200, 16)
-    monkeypatch.setattr(metrics, "SIDE", {"cpu": side} if side else {})
+    monkeypatch.setattr(metrics, "PAIR_BLOCK", side)
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-12)
 
 
@@ -186,7 +186,7 @@ def test_tolerance_is_its_equation(dtype, per_class_pair):
 def test_tolerance_in_any_blocks(monkeypatch, rows):
     z, y = points(60, 8), classes(60, 5)
     expected = tolerance(z, y)
-    monkeypatch.setattr(metrics, "ROWS", rows)
+    monkeypatch.setattr(metrics, "POINT_CHUNK", rows)
     assert tolerance(z, y) == pytest.approx(expected, abs=1e-13)
 
 
@@ -217,7 +217,7 @@ def test_alignment_is_its_equation():
 
 @pytest.mark.parametrize("block", [1, 100, 2**21])
 def test_neighbour_profile_is_a_sort(monkeypatch, block):
-    monkeypatch.setattr("contrastlib.streaming.BLOCK", block)
+    monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
     z, keys, positive = points(20, 8), points(30, 8, seed=1), classes(20, 30, seed=2)
     pos, top = neighbour_profile(z, keys, positive, k=29)
     for i in range(20):
@@ -236,7 +236,7 @@ def test_neighbour_profile_leaves_out_the_positive_but_not_its_copies():
 
 @pytest.mark.parametrize("block", [1, 300, 2**21])
 def test_knn_is_a_weighted_vote(monkeypatch, block):
-    monkeypatch.setattr("contrastlib.streaming.BLOCK", block)
+    monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
     z, y = points(100, 3), classes(100, 4) * 3 - 5
     test, truth = points(40, 3, seed=1), classes(40, 4, seed=1) * 3 - 5
     right = 0
@@ -347,7 +347,8 @@ def test_probe_ignores_scale_shift_and_autograd():
     x, y, test, truth = digits("pixels")
     fast = linear_probe(x, y, test, truth)
     assert linear_probe(100 * x + 7, y, 100 * test + 7, truth) == pytest.approx(fast, abs=2 / 360)
-    assert linear_probe(x, 5 - 2 * y, test, 5 - 2 * truth) == fast
+    renamed = linear_probe(x, 5 - 2 * y, test, 5 - 2 * truth)  # the classes in another order
+    assert renamed == pytest.approx(fast, abs=2 / 360)
     with torch.inference_mode():
         inside = linear_probe(x + 0, y + 0, test + 0, truth + 0)
     assert inside == fast
@@ -355,6 +356,33 @@ def test_probe_ignores_scale_shift_and_autograd():
     half = x.bfloat16(), test.bfloat16()
     assert linear_probe(half[0], y, half[1], truth) == linear_probe(half[0].float(), y, half[1].float(), truth)
     assert linear_probe(x * 0, y, test * 0, truth) == pytest.approx(0.1, abs=0.03)  # nothing to see: chance
+
+
+def no_fit(x, y, classes):
+    """In place of the paper's SGD, which takes a second."""
+    return x.new_zeros(classes, x.shape[1]), x.new_zeros(classes)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-6, 0.0), (1.0, 1e4), (1e-3, 1.0)])
+def test_probe_by_paper_warns_of_a_scale_on_which_it_stays_at_chance(scale, offset, monkeypatch):
+    monkeypatch.setattr(probe, "fit_paper", no_fit)
+    x, y, test, truth = digits("pixels")
+    x, test = scale * x + offset, scale * test + offset
+    with pytest.warns(UserWarning, match="at chance there: subtract the training mean") as caught:
+        linear_probe(x, y, test, truth, protocol="paper")
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 100.0])
+def test_probe_by_paper_says_nothing_of_features_as_they_are(scale, monkeypatch):
+    monkeypatch.setattr(probe, "fit_paper", no_fit)
+    x, y, test, truth = digits("pixels")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        linear_probe(scale * x, y, scale * test, truth, protocol="paper")
+        linear_probe(UNIT, LABELS, UNIT, LABELS, protocol="paper")
+        linear_probe(x * 0, y, test * 0, truth, protocol="paper")
+        linear_probe(1e-6 * x + 1, y, 1e-6 * test + 1, truth)
 
 
 MEASURE = """
@@ -479,8 +507,8 @@ def test_refuses(call, kind, message):
 
 
 def test_sums_are_in_float64_but_on_apples_gpus():
-    assert metrics.widest(SimpleNamespace(device=torch.device("mps"))) is torch.float32
-    assert metrics.widest(SimpleNamespace(device=torch.device("cuda"))) is torch.float64
+    assert metrics.accumulate_dtype(SimpleNamespace(device=torch.device("mps"))) is torch.float32
+    assert metrics.accumulate_dtype(SimpleNamespace(device=torch.device("cuda"))) is torch.float64
 
 
 def test_refuses_tensors_on_two_devices():

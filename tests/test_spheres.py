@@ -360,7 +360,7 @@ def expected_rows(anchor, points, tau, k=2):
         losses.simple(pos, neg),
     ]
     slopes = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in loss]
-    forces = [gradients.tangent(slope, f).norm().item() for slope in slopes]
+    forces = [gradients.project_to_tangent(slope, f).norm().item() for slope in slopes]
     shares = [gradients.relative_penalty(s_neg, tau), gradients.relative_penalty(s_neg, tau, k=k)]
     rows = [[s.item(), r.item(), h.item(), 1 / 6] for s, r, h in zip(s_neg[0], shares[0][0], shares[1][0], strict=True)]
     return torch.tensor([*rows, [s_pos.item(), *forces]])

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -12,10 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from contrastlib import data, losses, models
 from contrastlib.augment import Augmentation
-from contrastlib.checks import check_count, check_embeddings
+from contrastlib.checks import check_count
 from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.models import Encoder
-from contrastlib.streaming import hard_sum
 from contrastlib.training import distributed
 from contrastlib.training.recipes import Recipe
 
@@ -179,24 +179,13 @@ def build_encoder(recipe: Recipe, channels: int) -> Encoder:
 def build_loss(recipe: Recipe) -> Callable[..., Tensor]:
     """The recipe's objective, called as the modules of `losses` are."""
     hard = {"alpha": recipe.alpha, "k": recipe.k}
-
-    def triplet_limit(features, keys, positive=None, *, positive_keys=None, ignore=None):
-        check_embeddings(features, keys, positive, positive_keys, ignore)
-        gap = hard_sum(features, keys, positive, positive_keys, ignore, None, 1)  # the nearest negative's lead
-        return (gap.clamp(min=0) / recipe.tau).mean()
-
-    def simple_limit(features, keys, positive=None, *, positive_keys=None, ignore=None):
-        negatives = check_embeddings(features, keys, positive, positive_keys, ignore)
-        value = losses.SimpleLoss()(features, keys, positive, positive_keys=positive_keys, ignore=ignore)
-        return value * (negatives / ((negatives + 1) * recipe.tau)) + math.log(negatives + 1)
-
     return {
         "contrastive": lambda: losses.ContrastiveLoss(recipe.tau),
         "simple": lambda: losses.SimpleLoss(recipe.lam),
         "hard": lambda: losses.HardContrastiveLoss(recipe.tau, **hard),
         "hard_simple": lambda: losses.HardSimpleLoss(recipe.lam, **hard),
-        "triplet_limit": lambda: triplet_limit,
-        "simple_limit": lambda: simple_limit,
+        "triplet_limit": lambda: losses.TripletLimitLoss(recipe.tau),
+        "simple_limit": lambda: losses.SimpleLimitLoss(recipe.tau),
     }[recipe.loss]()
 
 
@@ -206,6 +195,12 @@ def build_keys(recipe: Recipe, encoder: Encoder, n: int) -> nn.Module:
     if recipe.g == "batch":
         return InBatchKeys()
     if recipe.g == "queue":
+        if recipe.queue_size >= n:
+            warnings.warn(
+                f"the queue holds {recipe.queue_size} keys of {n} images, so that an image's own older keys are among "
+                f"its negatives: set queue_size well below {n}",
+                stacklevel=2,
+            )
         return MomentumQueue(encoder, recipe.queue_size, recipe.queue_momentum, seed=seed)
     if recipe.negatives is not None:
         check_count("negatives", recipe.negatives, 1, n - 1, f"the bank has {n} rows, and one is the anchor's own")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from contrastlib.collectives import all_gather, world_size
-from contrastlib.streaming import at_least_float32
+from contrastlib.numerics import at_least_float32
 
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastlib.checks import check_count, check_floating, check_labels, check_tau, check_unit
-from contrastlib.gradients import anchor_gradient, relative_penalty, tangent
+from contrastlib.gradients import anchor_gradient, relative_penalty, project_to_tangent
 from contrastlib.losses import hard_negatives
 from contrastlib.metrics import tolerance, uniformity, uniformity_ceiling
 from contrastlib.teaching.widgets.base import Interactive, render, to_attribute
@@ -238,7 +238,7 @@ def _forces(f: Tensor, pos: Tensor, neg: Tensor, tau: float, k: int) -> Tensor:
     ordinary = -tau * anchor_gradient(f, pos, neg, tau)
     hard = -tau * anchor_gradient(f, pos, neg[kept], tau)
     simple = pos - neg.mean(dim=0, keepdim=True)
-    return torch.cat([tangent(force, f) for force in (ordinary, hard, simple)])
+    return torch.cat([project_to_tangent(force, f) for force in (ordinary, hard, simple)])
 
 
 def _rows(s_pos: Tensor, s_neg: Tensor, shares: dict[str, Tensor], forces: Tensor) -> str:
