@@ -20,7 +20,7 @@ from torch import Tensor
 from contrastlib import augment, losses, metrics, models
 from contrastlib.bench import competitors
 from contrastlib.keys import MemoryBank
-from contrastlib.training.build import pick_device
+from contrastlib.training.devices import pick_device
 from contrastlib.training.environment import installed, processor
 
 TAU = 0.2

@@ -18,6 +18,7 @@ from contrastlib.reproduction.first_rule import interval, per_seed
 from contrastlib.reproduction.paper_table import COLUMNS, DATASETS, PRINTED
 from contrastlib.reproduction.shipped import read_shipped
 from contrastlib.training import recipes
+from contrastlib.training.objectives import OBJECTIVES
 from contrastlib.training.recipes import Recipe, run_id
 from contrastlib.training.run_records import QUANTILES
 
@@ -32,12 +33,7 @@ NAMES = {
     "fashion-mnist": "Fashion-MNIST",
     "digits": "Digits",
 }
-LOSSES = {
-    "contrastive": "ordinary",
-    "none": "untrained",
-    "hard_simple": "hard simple",
-    "batch_norm": "untrained, batch norm",
-}  # the others as they are
+LOSSES = {name: objective.title for name, objective in OBJECTIVES.items()}
 UNITS = {"probe": "accuracy, %", "uniformity": "nats", "tolerance": "mean cosine"}
 DECIMALS = {"probe": 1, "uniformity": 2, "tolerance": 3}
 SCALES = {"small": recipes.small, "desk": recipes.desk, "paper-scale": recipes.paper}
