@@ -128,6 +128,12 @@ def add_sweep(commands) -> None:
         action="store_true",
         help="only list the runs and estimate the time; needs no data",
     )
+    add_estimate(command)
+    add_slurm(command)
+
+
+def add_estimate(command: argparse.ArgumentParser) -> None:
+    """The options of a sweep's estimate."""
     command.add_argument(
         "--tflops",
         type=float,
@@ -140,6 +146,10 @@ def add_sweep(commands) -> None:
     command.add_argument(
         "--price", type=float, metavar="X", help="for the estimate: dollars an hour for one worker"
     )
+
+
+def add_slurm(command: argparse.ArgumentParser) -> None:
+    """The options of a sweep on Slurm."""
     command.add_argument(
         "--slurm",
         nargs="*",

@@ -122,21 +122,22 @@ def queue(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
+def submissions(lines):
+    """Those lines of a sweep's report that name a job, at their end."""
+    return [line for line in lines if "submitted as job" in line]
+
+
 def test_a_real_slurm(tmp_path, cluster):
     # Long enough not to end by itself in the seconds that Slurm takes to cancel it.
-    long, *short = recipes = [
-        replace(TINY, epochs=2000),
-        replace(TINY, tau=0.1),
-        replace(TINY, tau=1.0),
-    ]
+    long = replace(TINY, epochs=2000)
+    short = [replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
+    recipes = [long, *short]
     place = tmp_path / run_id(long)
 
     def cancel():
         until(lambda: epochs_logged(place) > 2)
-        (job,) = (
-            line.split()[-1] for line in lines if place.name in line and "submitted as job" in line
-        )
-        subprocess.run(["scancel", job], check=True)
+        (line,) = [line for line in submissions(lines) if place.name in line]
+        subprocess.run(["scancel", line.split()[-1]], check=True)
 
     lines = []
     canceller = threading.Thread(target=cancel)
@@ -147,9 +148,8 @@ def test_a_real_slurm(tmp_path, cluster):
     assert "CANCELLED" in done[0]["note"]
     assert Path(done[0]["log"]).parent == tmp_path / "slurm"
     assert sum("started as job" in line for line in lines) >= 1
-    assert (
-        len({line.split()[-1].split("_")[0] for line in lines if "submitted as job" in line}) == 1
-    )  # one array
+    arrays = {line.split()[-1].split("_")[0] for line in submissions(lines)}
+    assert len(arrays) == 1
     assert run_records.read(short[0], tmp_path)["hardware"]["threads"] == 1
     begun = epochs_logged(place)
     assert 2 < begun < 2000

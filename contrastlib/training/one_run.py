@@ -74,6 +74,14 @@ def _train_and_record(
         return run_records.read(name, folder)
     if is_baseline:
         trained = train_baseline(recipe, device, progress)
+    return evaluate_and_record(recipe, folder, trained, start)
+
+
+def evaluate_and_record(recipe: Recipe, folder: Path, trained: Run, start: float) -> dict:
+    """Evaluate a run unless it diverged, write its record, and return that.
+
+    start: the time at which it began, by time.perf_counter.
+    """
     metrics = {}
     tsne_map = {}
     if trained.status == "finished":

@@ -91,9 +91,8 @@ class Recipe:
     alpha: float | None = None
     k: int | None = None
 
-    g: str = (
-        "bank"  # the keys: "bank" (Wu et al. 2018, the paper), "batch" (SimCLR), "queue" (MoCo)
-    )
+    # The source of keys: "bank" (Wu et al. 2018, the paper), "batch" (SimCLR), "queue" (MoCo).
+    g: str = "bank"
     # How many of the bank's rows each anchor is compared with, drawn anew each step without
     # repetition, the batch's own among them. Not in the paper; None: all (Eq 1); Wu et al.: 4096.
     negatives: int | None = None
