@@ -12,7 +12,14 @@ from PIL import Image
 
 from contrastlib.data import DATASETS, DatasetInfo, dataset_info, image_files, load, stream
 from contrastlib.reproduction import paper_table
-from contrastlib.training import build, cost_estimate, local_workers, loop, recipes
+from contrastlib.training import (
+    cost_estimate,
+    image_sources,
+    local_workers,
+    loop,
+    one_run,
+    recipes,
+)
 
 pytestmark = pytest.mark.usefixtures("own_data_only")
 
@@ -51,7 +58,7 @@ def test_an_entry_and_a_folder_add_a_data_set(squares):
 def test_the_live_recipe_trains_on_it_for_an_epoch(squares, tmp_path):
     settings = ["dataset=squares", "epochs=1", "batch=20", "neighbours=5"]
     recipe = recipes.by_name("live", settings)
-    outcome = loop.run(recipe, tmp_path / "runs", progress=False)
+    outcome = one_run.run(recipe, tmp_path / "runs", progress=False)
     assert outcome["status"] == "finished"
     assert outcome["recipe"]["dataset"] == "squares"
     assert len(outcome["history"]["loss"]) == 1
@@ -89,7 +96,7 @@ def test_an_unknown_name_is_refused_everywhere(tmp_path):
         lambda: stream("mnist"),
         lambda: image_files("mnist"),
         lambda: dataset_info("mnist"),
-        lambda: build.build_images(recipe, "train", "cpu"),
+        lambda: image_sources.build_images(recipe, "train", "cpu"),
         lambda: cost_estimate.images(recipe),
         lambda: cost_estimate.flops(recipe),
         lambda: local_workers.work(str(tmp_path)),

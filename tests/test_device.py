@@ -6,14 +6,13 @@ nothing about numbers, kernels, autocast or speed, and lets .cpu() pass. The pre
 and, once registered, is there for good: so all of it runs in a process of its own.
 """
 
-import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
 import torch
 import torch.nn.functional as F
-import torch.utils.backend_registration as backends
+from helpers import PRETEND, SETUP, backends, register_pretended_device
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -29,8 +28,6 @@ from contrastlib.losses import (
 )
 
 N, D, B = 100, 16, 4
-PRETEND = "pretend:0"
-SETUP = "_setup_privateuseone_for_python_backend"
 LOSSES = {
     "contrastive": ContrastiveLoss(0.2),
     "simple": SimpleLoss(),
@@ -65,22 +62,6 @@ class MaskingBank(MemoryBank):
     def update(self, indices, features):
         kept = features[:, 0] > 0
         super().update(indices[kept], features[kept])
-
-
-def register():
-    """Give this process a device "pretend", known to PyTorch and to autograd, with nothing behind it."""
-
-    class Backend(backends._DummyBackendModule):
-        def is_available(self):
-            return False  # so that torch.tensor(..., device=PRETEND) stays fake
-
-        def get_amp_supported_dtype(self):
-            return [torch.bfloat16, torch.float16]  # torch.autocast(..., enabled=False) asks
-
-    getattr(backends, SETUP)("pretend", backend_module=Backend())
-    # A buffer's deep copy takes its mode along; two modes do not mix, and a copied one crashes the process.
-    FakeTensorMode.__deepcopy__ = lambda mode, memo: mode
-    warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # deepcopy does
 
 
 def step(criterion, make_g, g_device=PRETEND, steps=2):
@@ -162,7 +143,7 @@ def kernels(loss_name, keys, ignored, tau_kind="number"):
 def elsewhere():
     if not hasattr(backends, SETUP):
         pytest.skip(f"this PyTorch, {torch.__version__}, has no torch.utils.backend_registration.{SETUP}")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=register) as process:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=register_pretended_device) as process:
         yield lambda function, *args: process.submit(function, *args).result(timeout=300)
 
 

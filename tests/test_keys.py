@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.losses import ContrastiveLoss, HardContrastiveLoss, HardSimpleLoss, SimpleLoss
-from contrastlib.training import build, recipes
+from contrastlib.training import components, recipes
 
 N, D = 20, 5
 LOSSES = {
@@ -379,10 +379,10 @@ def test_a_queue_of_more_keys_than_images_is_warned_of():
     for size, images in [(64, 64), (4096, 1437)]:
         larger = replace(recipe, g="queue", views=2, queue_size=size)
         with pytest.warns(UserWarning, match=f"holds {size} keys of {images} images.*set queue_size"):
-            build.build_keys(larger, Unit(), images)
+            components.build_key_source(larger, Unit(), images)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        build.build_keys(replace(recipe, g="queue", views=2, queue_size=64), Unit(), 1437)
+        components.build_key_source(replace(recipe, g="queue", views=2, queue_size=64), Unit(), 1437)
 
 
 # What they refuse

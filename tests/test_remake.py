@@ -1,8 +1,9 @@
-"""The code of today begins training as that of the stored runs did: their first epoch, once more, on the real images.
+"""The code of today begins training as that of the stored runs did: their first epoch, once more.
 
-With the packages of a run, and on a processor that rounds as its processor did, the epoch is the same but for the
-digits that a record leaves out. Elsewhere this epoch, in which all images draw together and part again, amplifies the
-rounding within a few steps, most in the similarities: there only the loss is compared, and only its first digits.
+With the packages of a run, and on a processor that rounds as its processor did, the epoch is the
+same but for the digits that a record leaves out. Elsewhere this epoch, in which all images draw
+together and part again, amplifies the rounding within a few steps, most in the similarities: there
+only the loss is compared, and only its first digits.
 """
 
 import json
@@ -14,7 +15,7 @@ import torch
 
 from contrastlib.reproduction import grids
 from contrastlib.reproduction.shipped import FOLDER
-from contrastlib.training import build, loop, recipes, run_records
+from contrastlib.training import components, devices, loop, recipes, run_records
 
 DATA = os.environ.get("CONTRASTLIB_DATA")
 BEGUN = [
@@ -35,7 +36,7 @@ FEATURES = -34.53886821090782  # what `rounding` gives where the runs were made
 def rounding():
     """A sum over embeddings by the untrained net, which differs where a processor's kernels do."""
     images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    encoder = build.build_encoder(BEGUN[0], 3).to(memory_format=torch.channels_last)
+    encoder = components.build_encoder(BEGUN[0], 3).to(memory_format=torch.channels_last)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         return encoder(images).double().sum().item()
 
@@ -53,11 +54,13 @@ if DATA and all(Path(DATA, recipe.dataset, "train").is_dir() for recipe in BEGUN
             loop.pretrain(recipe, folder=tmp_path, device="cpu", progress=False)
         [row] = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
         there = run_records.read(recipe, FOLDER)
-        here = run_records.record(
-            recipe, "finished", {}, [], 0.0, "cpu", build.pick_precision(recipe, torch.device("cpu"))
-        )
+        precision = devices.pick_precision(recipe, torch.device("cpu"))
+        here = run_records.record(recipe, "finished", {}, [], 0.0, "cpu", precision)
         began = {name: column[0] for name, column in there["history"].items()}
-        alike = all(here[what] == there[what] for what in ("hardware", "packages")) and rounding() == FEATURES
+        alike = (
+            all(here[what] == there[what] for what in ("hardware", "packages"))
+            and rounding() == FEATURES
+        )
         assert row["loss"] == pytest.approx(began["loss"], rel=1e-3 if alike else 0.05)
         if alike:
             for name in ("effective_negatives", "positive_similarity", "hardest_similarity", "lr"):

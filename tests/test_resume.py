@@ -1,4 +1,4 @@
-"""A run that is killed or interrupted ends as if it had not been, bit for bit; a bad checkpoint is refused and kept."""
+"""A run that is killed ends as if it had not been, bit for bit; a bad checkpoint is refused."""
 
 import itertools
 import json
@@ -11,18 +11,22 @@ from multiprocessing import get_context
 
 import pytest
 import torch
-from test_train import KEYS, NAMES, TINY, bits, train_tiny
+from helpers import (
+    KEY_SOURCES,
+    TINY,
+    bits,
+    checkpoint,
+    epochs_logged,
+    interrupt_after,
+    train_tiny,
+    until,
+    weight_bits,
+)
 
-from contrastlib.training import build, loop, run_records
-from contrastlib.training.checkpoint import save
+from contrastlib.training import components, files, loop
 from contrastlib.training.recipes import to_dict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def checkpoint(folder):
-    return torch.load(folder / "checkpoint.pt", weights_only=True)
-
 
 KILLED = replace(TINY, g="queue", views=2, epochs=40)
 
@@ -32,53 +36,59 @@ def start(recipe, folder):
     train_tiny(recipe, folder)
 
 
-def test_kill_9_changes_no_bit(tmp_path):
+@pytest.mark.parametrize("seed", [0])
+def test_kill_9_changes_no_bit(tmp_path, seed):
+    """Killed three times, at moments drawn from the seed, in an epoch or in a write."""
     processes = get_context("forkserver")
-    processes.set_forkserver_preload(["contrastlib.training.loop"])  # PyTorch is imported once, not for each of them
-    chance, log, epochs = random.Random(), tmp_path / "killed" / "log.jsonl", 0
+    processes.set_forkserver_preload(["contrastlib.training.loop"])  # PyTorch is imported once
+    draw = random.Random(seed)
+    killed = tmp_path / "killed"
+    log = killed / "log.jsonl"
+    epochs = 0
     for _ in range(3):
-        child = processes.Process(target=start, args=(KILLED, tmp_path / "killed"))
+        child = processes.Process(target=start, args=(KILLED, killed))
         child.start()
-        deadline = time.monotonic() + 60
-        while not (log.exists() and log.read_bytes().count(b"\n") > epochs):
-            assert child.is_alive()
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 4) * json.loads(log.read_text().splitlines()[0])["seconds"])
+        until(lambda: epochs_logged(killed) > epochs or not child.is_alive())  # noqa: B023
+        assert child.is_alive()
+        first_line = json.loads(log.read_text().splitlines()[0])
+        time.sleep(draw.uniform(0, 4) * first_line["seconds"])
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL
-        epochs = log.read_bytes().count(b"\n")
-    resumed = train_tiny(KILLED, tmp_path / "killed")
+        epochs = epochs_logged(killed)
+    resumed = train_tiny(KILLED, killed)
     straight = train_tiny(KILLED, tmp_path / "straight")
-    assert bits(dict(resumed.encoder.state_dict())) == bits(dict(straight.encoder.state_dict()))
-    assert bits(checkpoint(tmp_path / "killed")) == bits(checkpoint(tmp_path / "straight"))
+    assert weight_bits(resumed.encoder) == weight_bits(straight.encoder)
+    assert bits(checkpoint(killed)) == bits(checkpoint(tmp_path / "straight"))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines == resumed.history
-    assert [row["epoch"] for row in lines] == list(range(1, 41))
+    assert [line["epoch"] for line in lines] == list(range(1, 41))
 
 
-@pytest.mark.parametrize("keys", KEYS, ids=NAMES)
+@pytest.mark.parametrize("keys", [*KEY_SOURCES, "sampled"])
 def test_interrupted_within_an_epoch(tmp_path, keys):
-    recipe = replace(TINY, epochs=5, negatives=40 if keys == KEYS[0] else None, **keys)
-    g = build.build_keys(recipe, build.build_encoder(recipe, 1), 96)
+    choice = {"negatives": 40} if keys == "sampled" else KEY_SOURCES[keys]
+    recipe = replace(TINY, epochs=5, **choice)
+    encoder = components.build_encoder(recipe, 1)
+    source = type(components.build_key_source(recipe, encoder, 96))
+    calls = itertools.count(1)
+    update = source.update
+
+    def interrupted(self, indices, features):
+        if next(calls) == 11:  # in the fourth epoch of three steps
+            raise KeyboardInterrupt
+        update(self, indices, features)
+
     with pytest.MonkeyPatch.context() as patch:
-        calls, update = itertools.count(1), type(g).update
-
-        def interrupted(self, indices, features):
-            if next(calls) == 11:  # in the fourth epoch of three steps
-                raise KeyboardInterrupt
-            update(self, indices, features)
-
-        patch.setattr(type(g), "update", interrupted)
+        patch.setattr(source, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_tiny(recipe, tmp_path / "a", checkpoint_every=2)
     assert len(checkpoint(tmp_path / "a")["history"]) == 2
-    assert (tmp_path / "a" / "log.jsonl").read_text().count("\n") == 3
+    assert epochs_logged(tmp_path / "a") == 3
     train_tiny(recipe, tmp_path / "a", checkpoint_every=2)
     train_tiny(recipe, tmp_path / "b")
     assert bits(checkpoint(tmp_path / "a")) == bits(checkpoint(tmp_path / "b"))
-    assert (tmp_path / "a" / "log.jsonl").read_text().count("\n") == 5
+    assert epochs_logged(tmp_path / "a") == 5
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -90,8 +100,9 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        run_records.replace_file(tmp_path / "checkpoint.pt", b"half")
+        files.replace_file(tmp_path / "checkpoint.pt", b"half")
     assert (tmp_path / "checkpoint.pt").read_bytes() == whole
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def damaged(whole, how, weights):
@@ -117,8 +128,14 @@ def test_damaged_checkpoint(tmp_path, how):
     ("change", "message"),
     [
         ({"format": 0}, "has checkpoint format 0, and this version of contrastlib reads 1"),
-        ({"place": "cuda in bfloat16"}, "was trained on cuda in bfloat16, and this would be cpu in float32"),
-        ({"recipe": to_dict(replace(TINY, tau=0.5))}, r"is of another recipe, one with \{'tau': 0.5\}"),
+        (
+            {"place": "cuda in bfloat16"},
+            "was trained on cuda in bfloat16, and this would be cpu in float32",
+        ),
+        (
+            {"recipe": to_dict(replace(TINY, tau=0.5))},
+            r"is of another recipe, one with \{'tau': 0.5\}",
+        ),
         ({"format": None}, "no whole checkpoint .KeyError: 'format'"),
         ({"encoder": None}, "no whole checkpoint .ValueError: it lacks encoder"),
         ({"recipe": {"colour": 1}}, "no setting colour"),
@@ -128,7 +145,9 @@ def test_damaged_checkpoint(tmp_path, how):
 def test_checkpoint_of_another_run_or_version(tmp_path, change, message):
     train_tiny(TINY, tmp_path)
     file = tmp_path / "checkpoint.pt"
-    content = {name: value for name, value in (checkpoint(tmp_path) | change).items() if value is not None}
+    content = {
+        name: value for name, value in (checkpoint(tmp_path) | change).items() if value is not None
+    }
     torch.save(content, file)
     before = file.read_bytes()
     with pytest.raises(ValueError, match=message) as error:
@@ -137,22 +156,15 @@ def test_checkpoint_of_another_run_or_version(tmp_path, change, message):
     assert file.read_bytes() == before
 
 
-def test_a_run_goes_on_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
+def test_a_run_is_resumed_in_the_precision_in_which_it_began(tmp_path, monkeypatch):
     recipe = replace(TINY, precision=None, epochs=3)
-    monkeypatch.setattr(loop.build, "pick_precision", lambda recipe, device: "float32")
+    monkeypatch.setattr(loop, "pick_precision", lambda recipe, device: "float32")
     straight = train_tiny(recipe)
     with monkeypatch.context() as patch:
-        saves = []
-
-        def stop_after_two(*arguments):
-            saves.append(save(*arguments))
-            if len(saves) == 2:
-                raise KeyboardInterrupt
-
-        patch.setattr(loop, "save", stop_after_two)
+        patch.setattr(loop, "save", interrupt_after(2, loop.save))
         with pytest.raises(KeyboardInterrupt):
             train_tiny(recipe, tmp_path)
-    monkeypatch.setattr(loop.build, "pick_precision", lambda recipe, device: "bfloat16")
+    monkeypatch.setattr(loop, "pick_precision", lambda recipe, device: "bfloat16")
     resumed = train_tiny(recipe, tmp_path)
     assert resumed.precision == "float32"
-    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in straight.history]
+    assert [line["loss"] for line in resumed.history] == [line["loss"] for line in straight.history]

@@ -1,7 +1,8 @@
-"""Sweeps as jobs: through submitit's executor for this machine, and on a real Slurm of one node, started here.
+"""Sweeps as jobs: through submitit's executor for this machine, and on a real Slurm of one node.
 
-The Slurm is Debian's or Ubuntu's (packages slurm-wlm and munge). It runs as whoever runs the tests, on ports of its own
-and with all its files in a temporary folder, and is stopped afterwards.
+The Slurm is Debian's or Ubuntu's (packages slurm-wlm and munge). It is started here, runs as
+whoever runs the tests, on ports of its own and with all its files in a temporary folder, and is
+stopped afterwards.
 """
 
 import getpass
@@ -18,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_sweep import TINY, epochs, holder, until
+from helpers import TINY, epochs_logged, holder, until
 
 from contrastlib.training import local_workers, run_records, slurm, sweep
 from contrastlib.training.recipes import run_id
@@ -64,22 +65,33 @@ def free_ports(n):
 def cluster(monkeypatch):
     """A Slurm of one node; what its daemons say is in the test's output."""
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin")
-    if missing := [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]:
+    needed = ("munged", "slurmctld", "slurmd", "sbatch")
+    missing = [name for name in needed if not shutil.which(name)]
+    if missing:
         pytest.skip(f"there is no {', '.join(missing)}: apt-get install slurm-wlm munge")
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # not tmp_path: munge wants it open to all, and its path short
+    # Not tmp_path: munge wants the folder open to all, and its path short.
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     (folder / "spool").mkdir()
     (folder / "state").mkdir()
     (folder / "key").write_bytes(os.urandom(128))
     (folder / "key").chmod(0o400)
-    values = {"host": socket.gethostname().split(".")[0], "user": getpass.getuser(), "cores": os.cpu_count()}
+    values = {
+        "host": socket.gethostname().split(".")[0],
+        "user": getpass.getuser(),
+        "cores": os.cpu_count(),
+    }
     conf = folder / "slurm.conf"
     conf.write_text(CONF.format(folder=folder, ports=free_ports(2), **values))
     version = subprocess.run(["slurmd", "-V"], capture_output=True, text=True).stdout.split()[1]
-    if tuple(map(int, version.split(".")[:2])) >= (23, 2):  # before that it cannot be said, and is not needed
+    major, minor = version.split(".")[:2]
+    if (int(major), int(minor)) >= (23, 2):  # before that it cannot be said, and is not needed
         (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     monkeypatch.setenv("SLURM_CONF", str(conf))
-    munged = [f"--{name}-file={folder}/{file}" for name, file in (("key", "key"), ("pid", "pid"), ("seed", "seed"))]
+    munged = [
+        f"--{name}-file={folder}/{file}"
+        for name, file in (("key", "key"), ("pid", "pid"), ("seed", "seed"))
+    ]
     daemons = (
         ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *munged],
         ["slurmctld", "-D", "-f", conf],
@@ -110,15 +122,22 @@ def queue(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
+def submissions(lines):
+    """Those lines of a sweep's report that name a job, at their end."""
+    return [line for line in lines if "submitted as job" in line]
+
+
 def test_a_real_slurm(tmp_path, cluster):
     # Long enough not to end by itself in the seconds that Slurm takes to cancel it.
-    long, *short = recipes = [replace(TINY, epochs=2000), replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
+    long = replace(TINY, epochs=2000)
+    short = [replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
+    recipes = [long, *short]
     place = tmp_path / run_id(long)
 
     def cancel():
-        until(lambda: epochs(place) > 2)
-        (job,) = (line.split()[-1] for line in lines if place.name in line and "submitted as job" in line)
-        subprocess.run(["scancel", job], check=True)
+        until(lambda: epochs_logged(place) > 2)
+        (line,) = [line for line in submissions(lines) if place.name in line]
+        subprocess.run(["scancel", line.split()[-1]], check=True)
 
     lines = []
     canceller = threading.Thread(target=cancel)
@@ -129,14 +148,15 @@ def test_a_real_slurm(tmp_path, cluster):
     assert "CANCELLED" in done[0]["note"]
     assert Path(done[0]["log"]).parent == tmp_path / "slurm"
     assert sum("started as job" in line for line in lines) >= 1
-    assert len({line.split()[-1].split("_")[0] for line in lines if "submitted as job" in line}) == 1  # one array
+    arrays = {line.split()[-1].split("_")[0] for line in submissions(lines)}
+    assert len(arrays) == 1
     assert run_records.read(short[0], tmp_path)["hardware"]["threads"] == 1
-    begun = epochs(place)
+    begun = epochs_logged(place)
     assert 2 < begun < 2000
 
     lines = []
     done = sweep.sweep(recipes, tmp_path, device="cpu", slurm={"timeout_min": 5}, say=lines.append)
-    assert [run["status"] for run in done] == ["finished", "there", "there"]
+    assert [run["status"] for run in done] == ["finished", "done", "done"]
     assert done[0]["epochs"] == begun
     assert run_records.read(long, tmp_path)["history"]["epoch"] == list(range(1, 2001))
 
@@ -146,12 +166,14 @@ def test_a_preempted_job_is_queued_again(tmp_path):
     place = tmp_path / run_id(recipe)
 
     def preempt():
-        until(lambda: epochs(place) > 2)
+        until(lambda: epochs_logged(place) > 2)
         os.kill(holder(place), signal.SIGUSR2)  # as Slurm does, also when the time limit is near
 
     preemptor = threading.Thread(target=preempt)
     preemptor.start()
-    (run,) = sweep.sweep([recipe], tmp_path, device="cpu", slurm={"cluster": "local", "timeout_min": 5})
+    (run,) = sweep.sweep(
+        [recipe], tmp_path, device="cpu", slurm={"cluster": "local", "timeout_min": 5}
+    )
     preemptor.join()
     assert run["status"] == "finished"
     assert run_records.read(recipe, tmp_path)["history"]["epoch"] == list(range(1, 81))
@@ -162,10 +184,12 @@ def test_jobs_without_waiting_and_one_that_fails(tmp_path, monkeypatch):
     (tmp_path / "data" / "cifar10").mkdir(parents=True)  # with nothing in it
     monkeypatch.setenv("CONTRASTLIB_DATA", str(tmp_path / "data"))
     recipe = replace(TINY, dataset="cifar10")
-    (run,) = sweep.sweep([recipe], tmp_path / "runs", device="cpu", slurm={"cluster": "local"}, wait=False)
+    (run,) = sweep.sweep(
+        [recipe], tmp_path / "runs", device="cpu", slurm={"cluster": "local"}, wait=False
+    )
     assert run["status"] == "submitted"
     os.waitpid(int(run["note"].split()[-1]), 0)
-    run = local_workers.ended(local_workers.Run(**run), tmp_path / "runs")
+    run = local_workers.read_back(local_workers.SweepRun(**run), tmp_path / "runs")
     assert run.status == "failed"
     assert "has no folder train: put images at" in run.note
 
@@ -199,5 +223,5 @@ def test_without_submitit_or_slurm(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"Could not detect .srun."):
         sweep.sweep([TINY], tmp_path, slurm={})
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(ValueError, match=r"pip install 'contrastlib.training.slurm.'"):
+    with pytest.raises(ValueError, match=r"pip install 'contrastlib.slurm.'"):
         sweep.sweep([TINY], tmp_path, slurm={})

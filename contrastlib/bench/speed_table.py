@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 
 from contrastlib.bench.rows import FULL, SMALL, Row, all_rows, count_rows
-from contrastlib.training.build import pick_device
+from contrastlib.training.devices import pick_device
 from contrastlib.training.environment import installed, processor
 
 PATIENCE = 60  # seconds for a row, after which no further round is begun

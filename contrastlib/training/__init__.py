@@ -1,6 +1,20 @@
-"""Training: recipes, the loop, evaluation, records, sweeps. `pretrain` and `run` are the two ways in."""
+"""Training: recipes, the loop, evaluation, records, sweeps.
 
-from .evaluation import batch_norm_only, evaluate, supervised, tsne, untrained
-from .loop import Run, pretrain, run
+`pretrain` trains an encoder, `run` also measures it and writes a record. Start at `loop`.
+"""
 
-__all__ = ["Run", "batch_norm_only", "evaluate", "pretrain", "run", "supervised", "tsne", "untrained"]
+from contrastlib.training.baselines import batch_norm_only, supervised, untrained
+from contrastlib.training.evaluation import evaluate, tsne
+from contrastlib.training.loop import Run, pretrain
+from contrastlib.training.one_run import run
+
+__all__ = [
+    "Run",
+    "batch_norm_only",
+    "evaluate",
+    "pretrain",
+    "run",
+    "supervised",
+    "tsne",
+    "untrained",
+]

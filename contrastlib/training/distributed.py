@@ -1,16 +1,19 @@
-"""Several processes that train one net as one process would: `torchrun --nproc-per-node N -m contrastlib train ...`.
+"""Several processes that train one network: `torchrun --nproc-per-node N -m contrastlib train ...`.
 
-The recipe's batch is the whole batch: each process takes its N-th, in rank order. All draw the same random numbers for
-the whole of it, so order and views do not depend on N. Three things cross the processes: the gradients, which
-DistributedDataParallel averages; the statistics of batch normalisation; and what g needs. On equal parts the mean over
-the processes of the mean over a part is the mean over the batch. So N processes do what one does, up to rounding, and
-one may go on from the checkpoint of the other. Training magnifies rounding, in one process as in several: what is equal
-is each step, to 1e-12 in float64 (tests/test_distributed.py), not the last digits of a long run.
+The recipe's batch is the whole batch: each process takes its N-th, in rank order. All processes
+draw the same random numbers for the whole batch, so order and views do not depend on N. Three
+things cross the processes: the gradients, which DistributedDataParallel averages; the statistics
+of batch normalisation; and what the key source needs. On equal shares the mean over the processes
+of the mean over a share is the mean over the batch. So N processes do what one does, up to
+rounding, and one may resume from the checkpoint of the other. Training magnifies rounding, in one
+process as in several: each step is equal, to 1e-12 in float64 (tests/test_distributed.py), but not
+the last digits of a long run.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -23,64 +26,113 @@ from contrastlib.numerics import at_least_float32
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 
 
-def launched() -> int:
-    """How many processes torchrun started: 1 without it."""
+class Shard(NamedTuple):
+    """The share of each batch that one process computes."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The rows of a tensor [B, ...] that belong to this shard [B / world_size, ...]."""
+        return tensor.chunk(self.world_size)[self.rank]
+
+
+WHOLE_BATCH = Shard()
+
+
+def env_world_size() -> int:
+    """The number of processes that torchrun started: 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def rank() -> int:
-    """The number of this process, 0 for the first, which alone writes files and shows progress."""
-    started = dist.is_available() and dist.is_initialized()
-    return dist.get_rank() if started else int(os.environ.get("RANK", 0)) if launched() > 1 else 0
+    """The rank of this process. Rank 0 alone writes files and shows progress."""
+    if is_initialised():
+        return dist.get_rank()
+    if env_world_size() == 1:
+        return 0
+    return int(os.environ.get("RANK", 0))
 
 
-def part() -> tuple[int, int]:
-    """Which part of a batch is this process's, and how many parts there are."""
-    return (rank(), world_size()) if world_size() > 1 else (0, 1)
+def is_initialised() -> bool:
+    """Whether this process belongs to a process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def shard() -> Shard:
+    """The shard of this process: rank 0 of 1 outside a process group."""
+    if world_size() == 1:
+        return WHOLE_BATCH
+    return Shard(rank(), world_size())
 
 
 @contextmanager
-def together(device: torch.device) -> Iterator[None]:
-    """Connect the processes that torchrun started, where they are not yet, for as long as the block lasts."""
-    if launched() == 1 or (dist.is_available() and dist.is_initialized()):
+def process_group(device: torch.device) -> Iterator[None]:
+    """Initialise the process group for the duration of the block, unless one exists.
+
+    Without torchrun there is nothing to initialise. Errors: ValueError for a device on which
+    several processes cannot train.
+    """
+    if env_world_size() == 1 or is_initialised():
         yield
         return
     if device.type not in BACKENDS:
         raise ValueError(
-            f"{launched()} processes cannot train together on {device.type}; give cuda or cpu as device, or start one"
+            f"{env_world_size()} processes cannot train together on {device.type}; "
+            "give cuda or cpu as device, or start one"
         )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(BACKENDS[device.type])
     yield
-    dist.destroy_process_group()  # not after an error: the others may be waiting in it, and torchrun ends them
+    # Not in a `finally`: after an error the other processes may still wait in a collective, and
+    # torchrun ends them.
+    dist.destroy_process_group()
 
 
 @contextmanager
-def first_on_each_machine() -> Iterator[None]:
-    """Let one process a machine do the block before its others do: it may download or fill a cache."""
-    late = int(os.environ.get("LOCAL_RANK", 0)) > 0
-    if world_size() > 1 and late:
+def local_main_process_first() -> Iterator[None]:
+    """Let one process of each machine run the block before the others: it may fill a cache."""
+    is_local_main = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    if world_size() > 1 and not is_local_main:
         dist.barrier()
     yield
-    if world_size() > 1 and not late:
+    if world_size() > 1 and is_local_main:
         dist.barrier()
 
 
-def mean(values: Tensor) -> Tensor:
-    """The mean over the processes; no gradient flows."""
-    return values if world_size() == 1 else all_gather(values[None]).mean(dim=0)
+def all_reduce_mean(values: Tensor) -> Tensor:
+    """The mean of a tensor over the processes; no gradient flows."""
+    if world_size() == 1:
+        return values
+    return all_gather(values[None]).mean(dim=0)
 
 
-def agreed(flag: Tensor | bool, device: torch.device) -> bool:
+def all_ranks(flag: Tensor | bool, device: torch.device) -> bool:
     """Whether the flag is true in all processes."""
     if world_size() == 1:
         return bool(flag)
-    return bool(all_gather(torch.as_tensor(flag, device=device).view(1).to(torch.uint8)).all())
+    return bool(_gather_flags(flag, device).all())
+
+
+def from_first_rank(flag: bool, device: torch.device) -> bool:
+    """The flag of rank 0, in all processes."""
+    if world_size() == 1:
+        return flag
+    return bool(_gather_flags(flag, device)[0])
+
+
+def _gather_flags(flag: Tensor | bool, device: torch.device) -> Tensor:
+    """The flags of all processes, in rank order: uint8 [world_size]."""
+    own = torch.as_tensor(flag, device=device).view(1).to(torch.uint8)
+    return all_gather(own)
 
 
 class Gather(torch.autograd.Function):
-    """The tensors [B, ...] of all processes joined in rank order; each process's gradient is the sum over all."""
+    """Join the tensors [B, ...] of all processes in rank order -> [world_size * B, ...].
+
+    The gradient of each process's tensor is the sum of what all processes computed for it.
+    """
 
     @staticmethod
     def forward(ctx, tensor: Tensor) -> Tensor:
@@ -91,30 +143,37 @@ class Gather(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
-        return gradient[dist.get_rank() * ctx.length :][: ctx.length]
+        start = dist.get_rank() * ctx.length
+        return gradient[start : start + ctx.length]
 
 
-class WholeBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the whole batch, on the CPU, where nn.SyncBatchNorm does not work."""
+class SyncBatchNormCPU(nn.BatchNorm2d):
+    """nn.SyncBatchNorm for the CPU: statistics of the whole batch, gathered from all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or world_size() == 1:
             return super().forward(x)
-        y = x.to(at_least_float32(x))
-        average = Gather.apply(y.mean(dim=(0, 2, 3))[None]).mean(dim=0)
-        y = y - average[:, None, None]
-        variance = Gather.apply(y.square().mean(dim=(0, 2, 3))[None]).mean(dim=0)
+        y = x.to(at_least_float32(x))  # [B, C, H, W]
+        local_mean = y.mean(dim=(0, 2, 3))  # [C]
+        mean = Gather.apply(local_mean[None]).mean(dim=0)  # [C]
+        y = y - mean[:, None, None]
+        local_variance = y.square().mean(dim=(0, 2, 3))  # [C]
+        variance = Gather.apply(local_variance[None]).mean(dim=0)  # [C], biased
         n = world_size() * y[:, 0].numel()
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(average, self.momentum)
+            self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (y * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        scale = self.weight * (variance + self.eps).rsqrt()  # [C]
+        y = y * scale[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
 
 
-def share_statistics(net: nn.Module, device: torch.device) -> None:
-    """Make the net's batch normalisation that of the whole batch, in place; names and parameters stay as they are."""
+def convert_sync_batchnorm(net: nn.Module, device: torch.device) -> None:
+    """Make the network's batch normalisation use the statistics of the whole batch, in place.
+
+    Names and parameters stay as they are.
+    """
     if world_size() == 1:
         return
     if device.type == "cuda":
@@ -122,9 +181,11 @@ def share_statistics(net: nn.Module, device: torch.device) -> None:
         return
     for module in net.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = WholeBatchNorm
+            module.__class__ = SyncBatchNormCPU
 
 
-def parallel(net: nn.Module) -> nn.Module:
-    """The net with gradients averaged over the processes."""
-    return net if world_size() == 1 else DistributedDataParallel(net)
+def wrap_ddp(net: nn.Module) -> nn.Module:
+    """The network with gradients averaged over the processes."""
+    if world_size() == 1:
+        return net
+    return DistributedDataParallel(net)

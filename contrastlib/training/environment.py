@@ -1,4 +1,4 @@
-"""What a record says of where a run was made: the processor, the versions of packages, the commit."""
+"""Where a run was made: the processor, the versions of packages, the commit."""
 
 import os
 import platform
@@ -14,7 +14,9 @@ def processor() -> str:
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as lines:
-            model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+            model = next(
+                line.split(":")[1].strip() for line in lines if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         pass
     return f"{model}, {os.cpu_count()} cores"
@@ -29,22 +31,26 @@ def installed(package: str) -> str:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout this package lies in, "+" added where it was changed since; None outside one."""
+    """The commit of the checkout that this package lies in; None outside one.
+
+    "+" is added where a Python file was changed since.
+    """
     package = Path(contrastlib.__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "--no-optional-locks", "-C", package, *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != package.parent:  # installed inside another project
+        top_level = git(package, "rev-parse", "--show-toplevel")
+        if Path(top_level) != package.parent:  # installed inside another project
             return None
-        changed = "+" if git("status", "--porcelain", "--", "*.py") else ""
-        return git("rev-parse", "HEAD") + changed
+        changes = git(package, "status", "--porcelain", "--", "*.py")
+        commit = git(package, "rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
+    if changes:
+        return commit + "+"
+    return commit
+
+
+def git(folder: Path, *words: str) -> str:
+    """What a git command prints, run in a folder. Errors: OSError, SubprocessError."""
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return answer.stdout.strip()

@@ -1,0 +1,265 @@
+"""A recipe is all that decides how a run comes out, as plain values; its id names the run.
+
+Where and how a run is done (folder, device, progress bar) is no part of it. The four recipes that
+the book uses, and settings from a command line, are in `recipes`.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from contrastlib.augment import Augmentation
+from contrastlib.checks import (
+    check_count,
+    check_momentum,
+    check_one_of,
+    check_positive,
+    check_share,
+    check_tau,
+)
+from contrastlib.training.objectives import OBJECTIVES
+
+__all__ = ["Recipe", "effective_settings", "from_dict", "run_id", "to_dict"]
+
+CHOICES = {
+    "g": ("bank", "batch", "queue"),
+    "backbone": ("resnet18_cifar", "resnet50", "resnet_small", "convnet_digits"),
+    "schedule": ("steps", "cosine"),
+    "precision": (None, "float32", "bfloat16"),
+    "split": ("test", "train"),
+    "probe": ("lbfgs", "paper"),
+}
+# Settings that a choice does not read; what a loss does not read says `OBJECTIVES`. All others are
+# part of the run's id, so a setting that is forgotten here costs a needless run, never a wrong one.
+IGNORED_BY = {
+    "g": {
+        "bank": {"queue_momentum", "queue_size"},
+        "batch": {"negatives", "bank_momentum", "queue_momentum", "queue_size"},
+        "queue": {"negatives", "bank_momentum"},
+    },
+    "backbone": {
+        "resnet18_cifar": {"width"},
+        "resnet50": {"width", "stem_stride", "max_pool"},
+        "resnet_small": {"max_pool"},
+        "convnet_digits": {"stem_stride", "max_pool"},
+    },
+    "schedule": {"cosine": {"lr_steps"}},
+}
+LOWEST = {
+    "batch": 2,
+    "epochs": 1,
+    "d": 2,
+    "width": 1,
+    "stem_stride": 1,
+    "queue_size": 1,
+    "neighbours": 1,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run: data, objective, keys, network, views, optimiser, and how it is measured.
+
+    Change one by `dataclasses.replace(recipe, tau=0.1)`. Where the paper leaves a choice open, the
+    comment says so and names the default. Numpy's numbers become Python's own.
+
+    - "contrastive" is Eq 1, "simple" Eq 3, "hard" Eq 9, "hard_simple" Eq 3 over the hardest
+      negatives, "triplet_limit" Eq 6, "simple_limit" Eq 7.
+    - "supervised" trains the same network with the labels, "none" leaves it untrained, and
+      "batch_norm" shows its batch normalisation the images as often as in training, without
+      changing a weight. These three are baselines.
+
+    Errors: TypeError or ValueError for a value out of range, and for settings that contradict.
+    """
+
+    dataset: str = "cifar10"  # a name of `data.load`
+    limit: int | None = None  # how many of the training images; None: all
+    seed: int = 0  # of the first weights, bank or queue, order of the images, and views
+
+    loss: str = "contrastive"  # a name in `objectives.OBJECTIVES`
+    tau: float = 0.2  # temperature
+    # With both, tau swings from tau to tau_to and back, one cosine in so many epochs (Kukleva et
+    # al. 2023).
+    tau_to: float | None = None
+    tau_period: float | None = None
+    lam: float | None = None  # weight of the negatives, not in the paper; None: 1 / their number
+    # For the hard losses exactly one of these: the share, or the number, of negatives kept. For
+    # SVHN and ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
+    alpha: float | None = None
+    k: int | None = None
+
+    # The source of keys: "bank" (Wu et al. 2018, the paper), "batch" (SimCLR), "queue" (MoCo).
+    g: str = "bank"
+    # How many of the bank's rows each anchor is compared with, drawn anew each step without
+    # repetition, the batch's own among them. Not in the paper; None: all (Eq 1); Wu et al.: 4096.
+    negatives: int | None = None
+    bank_momentum: float = 0.5  # the share of the old row that stays
+    queue_momentum: float = 0.999  # the share of the momentum encoder that stays
+    queue_size: int = 4096
+    views: int = 1  # 1: the positive is the anchor's row of the bank (the paper); 2: the other view
+
+    backbone: str = "resnet18_cifar"  # a name in `models`
+    width: int = 16  # channels of the small networks
+    stem_stride: int = 1  # of ResNet-18's first convolution; not in the paper, 1 in Wu et al.
+    max_pool: bool = False  # ResNet-18's pooling after it; not in the paper, left out in Wu et al.
+    d: int = 128  # dimensions of the embeddings
+
+    # Without a mean and a std, those of the training images are taken.
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    batch: int = 128  # anchors a step
+    epochs: int = 200
+    lr: float = 0.03  # of SGD, at the start
+    schedule: str = "steps"  # "steps": times 0.1 at each of lr_steps; "cosine": to 0, step by step
+    lr_steps: tuple[int, ...] = (160, 190)  # in epochs
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    # Of the network alone, "float32" or "bfloat16" (autocast); None: bfloat16 where it is native.
+    precision: str | None = None
+
+    split: str = "test"  # the images of uniformity, tolerance, alignment; not in the paper
+    probe: str = "lbfgs"  # or "paper", see `metrics.linear_probe`
+    neighbours: int = 200  # k of the kNN accuracy; at most half a class's average number of images
+
+    def __post_init__(self):
+        for setting in fields(self):
+            value = without_numpy(getattr(self, setting.name))
+            object.__setattr__(self, setting.name, value)
+        self._check_types()
+        self._check_choices()
+        self._check_numbers()
+        self._check_combinations()
+
+    def _check_types(self) -> None:
+        if not isinstance(self.dataset, str):
+            raise TypeError(f"dataset is {self.dataset!r}; give a name, such as 'digits'")
+        if not isinstance(self.augmentation, Augmentation):
+            raise TypeError(f"augmentation is {self.augmentation!r}; give an augment.Augmentation")
+        if not isinstance(self.max_pool, bool):
+            raise TypeError(f"max_pool is {self.max_pool!r}; give True or False")
+
+    def _check_choices(self) -> None:
+        choices = {"loss": tuple(OBJECTIVES), **CHOICES}
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                listed = ", ".join(map(str, allowed))
+                raise ValueError(f"{name} is {value!r}; give one of: {listed}")
+
+    def _check_numbers(self) -> None:
+        check_count("seed", self.seed, 0, 2**61, "each run takes four seeds of 64 bits from it")
+        for name, lowest in LOWEST.items():
+            check_count(name, getattr(self, name), lowest)
+        if self.limit is not None:
+            check_count("limit", self.limit, 2)
+        if self.k is not None:
+            check_count("k", self.k, 1)
+        if self.negatives is not None:
+            why = "the others of the batch are among them"
+            check_count("negatives", self.negatives, self.batch - 1, why=why)
+        check_count("views", self.views, 1, 2)
+        check_tau(self.tau)
+        check_positive("lr", self.lr)
+        check_share("weight_decay", self.weight_decay, 1.0)
+        check_momentum(self.bank_momentum)
+        check_momentum(self.queue_momentum)
+        check_momentum(self.momentum)
+        if self.lam is not None:
+            check_positive("lam", self.lam)
+        if not isinstance(self.lr_steps, tuple):
+            raise TypeError(
+                f"lr_steps is {self.lr_steps!r}; give epochs in a tuple, such as (160, 190)"
+            )
+        for epoch in self.lr_steps:
+            check_count("an epoch of lr_steps", epoch)
+
+    def _check_combinations(self) -> None:
+        if (self.tau_to is None) != (self.tau_period is None):
+            raise ValueError(
+                f"tau_to is {self.tau_to} and tau_period {self.tau_period}; give both, or neither"
+            )
+        if self.tau_to is not None:
+            check_tau(self.tau_to)
+            check_positive("tau_period", self.tau_period)
+        if OBJECTIVES[self.loss].keeps_hardest:
+            check_one_of(self.alpha, self.k)
+        if self.g != "bank" and self.views != 2:
+            raise ValueError(
+                f"g is {self.g!r} and views is {self.views}; its keys are other views: set views=2"
+            )
+        if self.g != "bank" and self.negatives is not None:
+            raise ValueError(
+                f"negatives is {self.negatives} and g is {self.g!r}; "
+                "only a bank is drawn from: use None"
+            )
+
+
+def without_numpy(value: object) -> object:
+    """The value with numpy's numbers, also in a tuple or an augmentation, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return tuple(without_numpy(inner) for inner in value)
+    if isinstance(value, Augmentation):
+        plain = {f.name: without_numpy(getattr(value, f.name)) for f in fields(value)}
+        return replace(value, **plain)
+    return value
+
+
+def to_dict(recipe: Recipe) -> dict:
+    """All settings as plain values, ready for JSON; `from_dict` takes them back."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def from_dict(values: dict) -> Recipe:
+    """The recipe of `to_dict`'s values. Errors: ValueError or TypeError for what is no recipe."""
+    augmentation = _from_plain(Augmentation, values.get("augmentation", {}))
+    return _from_plain(Recipe, {**values, "augmentation": augmentation})
+
+
+def _from_plain(kind: type, values: dict) -> object:
+    """A Recipe or an Augmentation from plain values, whose lists were tuples."""
+    known = {setting.name for setting in fields(kind)}
+    unknown = set(values) - known
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"a recipe has no setting {names}: it is of another version")
+    settings = {}
+    for name, value in values.items():
+        settings[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**settings)
+
+
+def effective_settings(recipe: Recipe) -> dict:
+    """The settings that the recipe's choices read, by name; `augmentation` is a dict of its own."""
+    ignored = set(OBJECTIVES[recipe.loss].ignores)
+    for choice, ignored_by in IGNORED_BY.items():
+        ignored |= ignored_by.get(getattr(recipe, choice), set())
+    settings = dataclasses.asdict(recipe)
+    return {name: value for name, value in settings.items() if name not in ignored}
+
+
+def run_id(recipe: Recipe) -> str:
+    """The run's name: the first 12 hex digits of the SHA-256 of the recipe's canonical JSON.
+
+    Settings that the recipe's choices ignore are not hashed, nor are those that are None. So a new
+    optional setting, whose None means what was done before, leaves the old ids valid. Numbers are
+    written as floats: tau=1 is tau=1.0.
+    """
+    settings = canonical(effective_settings(recipe))
+    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def canonical(value: object) -> object:
+    """The value with its numbers as floats, its tuples as lists, and without what is None."""
+    if isinstance(value, dict):
+        return {name: canonical(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, (tuple, list)):
+        return [canonical(inner) for inner in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
