@@ -44,15 +44,21 @@ def lighten(source: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
+def styles() -> str:
+    """The styles, without the spaces around their brackets and semicolons."""
+    return re.sub(r"\s*([{};])\s*", r"\1", lighten(read("playground.css")))
+
+
 def script() -> str:
     """All scripts as one function, so that none of their names meets a name of another script."""
     parts = [lighten(read(f"{name}.js")) for name in [*ENGINE, *VIEW]]
+    parts = [re.sub(r" (=>|===|[+]=) ", r"\1", part).replace(") {\n", "){\n") for part in parts]
     return "(() => {\n" + "\n".join(parts) + f"\nwindow.contrastivePlayground = {{ {EXPORTS} }};\n}})();"
 
 
 def once() -> str:
     """What a page holds once, before its first playground: styles and templates."""
-    return f"<style>\n{lighten(read('playground.css'))}\n</style>\n{lighten(read('playground.html'))}\n"
+    return f"<style>\n{styles()}\n</style>\n{lighten(read('playground.html'))}\n"
 
 
 def root(preset: str) -> str:

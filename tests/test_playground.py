@@ -1,5 +1,6 @@
 """The playground: its numbers against the library, what its presets promise, and how it behaves in a page."""
 
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -45,8 +46,8 @@ def open_page(chromium, folder, preset="dilemma", address="", theme="light", scr
     """A page with one playground, from a file, at rest unless options say otherwise, and its `problems`."""
     path = folder / f"{preset}.html"
     text = playground.page(preset).replace('data-theme="light"', f'data-theme="{theme}"')
-    ground = "#121212" if theme == "dark" else "#ffffff"
-    style = f"<style>body {{ background: {ground}; color: {"#dddddd" if theme == "dark" else "#222222"}; font: 16px sans-serif; margin: 16px }}</style>"
+    ground, ink = ("#121212", "#dddddd") if theme == "dark" else ("#ffffff", "#222222")
+    style = f"<style>body {{ background: {ground}; color: {ink}; font: 16px sans-serif; margin: 16px }}</style>"
     path.write_text(text.replace("</head>", style + script + "</head>"), encoding="utf-8")
     options = {"viewport": {"width": 800, "height": 900}, "reduced_motion": "reduce", **options}
     page = chromium.new_page(**options)
@@ -299,9 +300,9 @@ def dilemma(before, after):
 
 def small(before, after):
     torn, whole = after
-    assert torn["uniformity"] > 2 > whole["uniformity"]
+    assert torn["uniformity"] > 2 > 1.6 > whole["uniformity"]
     assert torn["tolerance"] < 0.65 < 0.9 < before[0]["tolerance"]
-    assert torn["tolerance"] < whole["tolerance"] - 0.05
+    assert torn["tolerance"] < whole["tolerance"] - 0.25
 
 
 def large(before, after):
@@ -321,21 +322,24 @@ def simple(before, after):
 
 def hard(before, after):
     small_tau, ordinary, hardest = after
-    assert hardest["uniformity"] > ordinary["uniformity"]
-    assert hardest["uniformity"] > small_tau["uniformity"] - 0.15
+    assert ordinary["uniformity"] < 1.7
+    assert hardest["uniformity"] == pytest.approx(small_tau["uniformity"], abs=0.25)
+    assert hardest["tolerance"] == pytest.approx(small_tau["tolerance"], abs=0.15)
+    assert ordinary["tolerance"] > hardest["tolerance"] + 0.15
 
 
 def triplet(before, after):
     contrastive, nothing = after
-    assert nothing["uniformity"] < 0.05
+    assert nothing["uniformity"] < math.log(2) + 0.05  # of two opposite spots that share the points it is log 2
+    assert nothing["tolerance"] > 0.99
     assert nothing["loss"] < 0.01
     assert contrastive["uniformity"] > 2
 
 
 def wide(before, after):
-    narrow, middle, wider = after
-    assert narrow["uniformity"] < middle["uniformity"] < wider["uniformity"]
-    assert narrow["tolerance"] > middle["tolerance"] > wider["tolerance"]
+    narrow, wider = after
+    assert narrow["uniformity"] < wider["uniformity"] - 0.2
+    assert narrow["tolerance"] > wider["tolerance"] + 0.05
 
 
 PROMISES = {promise.__name__: promise for promise in (dilemma, small, large, simple, hard, triplet, wide)}
@@ -506,7 +510,7 @@ def test_the_keyboard_reaches_everything(chromium, tmp_path):
         assert name in reached, reached
     page.locator(".pg-tau input").first.focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(".pg-tau output").first.inner_text() == "0.053"
+    assert page.locator(".pg-tau output").first.inner_text() == "τ = 0.053"
     page.locator(".pg-plane").focus()
     before = page.locator(".pg-anchor").input_value()
     page.keyboard.press("ArrowLeft")
@@ -525,7 +529,7 @@ def test_tau_changes_while_it_trains_and_resets_nothing(chromium, tmp_path):
     page.locator(".pg-play").click()
     slider = page.locator(".pg-tau input").first
     slider.fill("50")
-    assert page.locator(".pg-tau output").first.inner_text() == "0.2"
+    assert page.locator(".pg-tau output").first.inner_text() == "τ = 0.2"
     assert clock(page) == 100
     assert "tau=0.2,0.7,2" in page.evaluate("location.hash")
     assert slider.get_attribute("aria-valuetext") == "tau = 0.2"
@@ -647,8 +651,8 @@ def test_two_on_one_page(chromium, tmp_path):
     second.locator(".pg-play").click()
     assert first.locator(".pg-clock").inner_text() == "step 0"
     assert second.locator(".pg-clock").inner_text() == "step 100"
-    assert first.locator(".pg-tau output").first.inner_text() == "0.1"
-    assert second.locator(".pg-tau output").first.inner_text() == "0.2"
+    assert first.locator(".pg-tau output").first.inner_text() == "τ = 0.1"
+    assert second.locator(".pg-tau output").first.inner_text() == "τ = 0.2"
     second.locator(".pg-seed").fill("9")
     second.locator(".pg-seed").press("Enter")
     assert "seed" not in page.evaluate("location.hash")

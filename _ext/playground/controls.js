@@ -100,12 +100,6 @@ function buildFold(ui) {
     restart(ui);
     changed(ui);
   });
-  ui.one(".pg-link").addEventListener("click", async () => {
-    const link = location.href.split("#")[0] + "#" + writeAddress(ui.settings, ui.preset);
-    await navigator.clipboard?.writeText(link).catch(() => {});
-    history.replaceState(null, "", link);
-    say(ui, "The address of this page now leads to this state.");
-  });
 }
 
 function showFold(ui) {
@@ -173,5 +167,5 @@ function showTau(ui, column, k) {
   slider.disabled = !used;
   if (placeToTau(slider.valueAsNumber) !== tau) slider.value = Math.round(tauToPlace(tau));
   slider.setAttribute("aria-valuetext", "tau = " + tau);
-  column.querySelector(".pg-tau output").textContent = used ? tau : "–";
+  column.querySelector(".pg-tau output").textContent = used ? "τ = " + tau : "no temperature";
 }

@@ -132,7 +132,7 @@ function drawGreatCircle(context, theme, turn, place, a, b) {
 }
 
 const AXES = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-const LONGEST = 0.75; // of an arrow, in radii
+const LONGEST = 0.45; // of the two arrows, in radii
 const LINES = 12; // to the negatives that take most of the push
 
 /** The empty sphere, or the circle. */
@@ -176,7 +176,7 @@ function drawSphere(canvas, theme, world, z, turn, anchor, forces) {
   const { d } = world.settings;
   const { labels } = world.data;
   const middle = canvas.box.width / 2;
-  const radius = middle - 8;
+  const radius = 0.9 * middle;
   const place = ([x, y]) => [middle + radius * x, middle - radius * y];
   drawGround(context, theme, d, turn, place, middle, radius);
   const places = Array.from(labels, (label, i) => {
@@ -190,9 +190,10 @@ function drawSphere(canvas, theme, world, z, turn, anchor, forces) {
   context.globalAlpha = 1;
   drawMarks(context, theme, labels, places, size, (at) => at[2] >= 0);
   drawShares(context, theme, places, anchor, forces.shares);
+  // Three times as long as they are, or less where one would be too long; both by the same factor.
+  const stretch = Math.min(3, LONGEST / Math.max(Math.hypot(...forces.pull), Math.hypot(...forces.push), 1e-9));
   for (const [force, dashed] of [[forces.push, true], [forces.pull, false]]) {
     const [x, y] = seen(force, turn);
-    const stretch = 3 * Math.min(1, LONGEST / (3 * Math.hypot(...force) + 1e-12));
     const [ax, ay] = places[anchor];
     drawArrow(context, theme, [ax, ay], [ax + radius * stretch * x, ay - radius * stretch * y], dashed);
   }

@@ -29,10 +29,10 @@ const PRESETS = {
     name: "Small τ: even, but torn",
     watch:
       "At τ = 0.03 the points fill the sphere evenly, but each class is drawn out over a large part of it: " +
-      "its tolerance ends well below that at τ = 1.",
+      "its tolerance ends far below that at τ = 2.",
     steps: 600,
     shift: 0.03,
-    learners: [{ tau: 0.03 }, { tau: 1 }],
+    learners: [{ tau: 0.03 }, { tau: 2 }],
   },
   large: {
     short: "Large τ",
@@ -57,9 +57,10 @@ const PRESETS = {
     short: "Hard loss",
     name: "Hard at τ = 1: the bargain",
     watch:
-      "B and C share τ = 1, but C pushes only the nearest 30 % of the negatives. B leaves the sphere uneven; C becomes " +
-      "nearly as uniform as A at τ = 0.05.",
+      "B and C share τ = 1, but C pushes only the nearest 30 % of the negatives. B leaves much of the sphere empty; " +
+      "C comes close to the uniformity and the tolerance that A has at τ = 0.05.",
     steps: 600,
+    shift: 0.08,
     learners: [{ tau: 0.05 }, { tau: 1 }, { loss: "hard", tau: 1, share: 0.3 }],
   },
   triplet: {
@@ -67,7 +68,7 @@ const PRESETS = {
     name: "Eq 6: nothing",
     watch:
       "The limit of small τ pushes the single nearest negative, and only until it is further away than the positive. " +
-      "The loss reaches 0 because all points shrink to one spot: nothing is learnt.",
+      "Its loss reaches 0 because all points shrink to one spot, or to two opposite ones: nothing is learnt.",
     steps: 600,
     learners: [{ tau: 0.05 }, { loss: "triplet", tau: 0.05 }],
   },
@@ -75,14 +76,13 @@ const PRESETS = {
     short: "Wide network",
     name: "Too wide a network",
     watch:
-      "The same τ = 0.05, three widths. The wider the network, the further it can pull a class apart: " +
-      "uniformity rises with the width, and tolerance falls.",
+      "The same loss and τ, two widths. The wide network can follow the push and draws each class out over the sphere; " +
+      "the narrow one cannot, so its tolerance stays higher and its uniformity lower.",
     steps: 600,
     shift: 0.08,
     learners: [
       { tau: 0.05, width: 2 },
-      { tau: 0.05, width: 8 },
-      { tau: 0.05, width: 64 },
+      { tau: 0.05, width: 32 },
     ],
   },
 };

@@ -1,7 +1,7 @@
 // One playground in the page: what it holds is `ui`, and the functions here move it on and show it.
 
 const PATIENCE = 12; // milliseconds of training in one frame, so that the page stays responsive
-const EVERY = 10; // steps between two measurements
+const EVERY = 10; // steps between two measurements; half as many at first
 
 /** The colours that the page's theme gives. */
 function readTheme(root) {
@@ -163,7 +163,7 @@ function advance(ui, steps) {
 /** One step of the clock; every few steps it is measured. */
 function tick(ui) {
   stepWorld(ui.world);
-  if (ui.world.step % EVERY === 0) measureAll(ui);
+  if (ui.world.step % (ui.world.step < 50 ? EVERY / 2 : EVERY) === 0) measureAll(ui);
 }
 
 /**
