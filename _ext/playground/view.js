@@ -147,8 +147,8 @@ function showShares(ui, column, shares) {
   const { labels } = ui.world.data;
   const ten = Array.from(shares).sort((a, b) => b - a).slice(0, 10).reduce((sum, share) => sum + share, 0);
   const own = shares.reduce((sum, share, j) => (labels[j] === labels[ui.anchor] ? sum + share : sum), 0);
-  const percent = (share) => Math.round(100 * share) + " %";
-  column.querySelector(".pg-shares p").textContent = `push on ten: ${percent(ten)}; on own class: ${percent(own)}`;
+  const percent = (share) => Math.round(100 * share) + "\u00a0%";
+  column.querySelector(".pg-shares p").textContent = `nearest ten ${percent(ten)}, own class ${percent(own)}`;
 }
 
 /** A number of steps at once, then one picture. For buttons. */
