@@ -23,8 +23,8 @@ FOLDER = Path(__file__).with_name("playground")
 ENGINE = ["data", "network", "losses", "metrics", "engine", "presets", "address"]
 VIEW = ["turn", "draw", "panels", "controls", "view", "hands", "mount"]
 EXPORTS = (
-    "anchorForces, batchLoss, embed, lossAndGradient, makeData, makeWorld, measure, nextBatch, playgrounds, "
-    "PRESETS, presetSettings, readAddress, relativePenalty, stepWorld, writeAddress"
+    "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, PRESETS, "
+    "presetSettings, readAddress, stepWorld, writeAddress"
 )
 STILL_SENTENCE = (
     "A still picture of three encoders after 600 steps on the same points: at τ = 0.05 the points cover the sphere "
@@ -51,9 +51,10 @@ def styles() -> str:
 
 def script() -> str:
     """All scripts as one function, so that none of their names meets a name of another script."""
-    parts = [lighten(read(f"{name}.js")) for name in [*ENGINE, *VIEW]]
-    parts = [re.sub(r" (=>|===|[+]=) ", r"\1", part).replace(") {\n", "){\n") for part in parts]
-    return "(() => {\n" + "\n".join(parts) + f"\nwindow.contrastivePlayground = {{ {EXPORTS} }};\n}})();"
+    text = "\n".join(lighten(read(f"{name}.js")) for name in [*ENGINE, *VIEW])
+    text = re.sub(r"\s+// .*$", "", text, flags=re.MULTILINE)  # comments behind a statement
+    text = re.sub(r"([;{,])\n", r"\1", text)
+    return "(() => {\n" + text + f"\nwindow.contrastivePlayground = {{ {EXPORTS} }};\n}})();"
 
 
 def once() -> str:

@@ -533,6 +533,9 @@ def test_tau_changes_while_it_trains_and_resets_nothing(chromium, tmp_path):
     assert clock(page) == 100
     assert "tau=0.2,0.7,2" in page.evaluate("location.hash")
     assert slider.get_attribute("aria-valuetext") == "tau = 0.2"
+    assert page.locator(".pg-watch").inner_text().startswith("Your own scene.")
+    page.locator(".pg-presets button").first.click()
+    assert page.locator(".pg-watch").inner_text().startswith("The dilemma. Only τ differs.")
     page.close()
 
 

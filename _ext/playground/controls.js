@@ -50,12 +50,15 @@ function buildPresets(ui) {
   }
 }
 
+/** The preset's sentence, or, where the reader has changed more than the seed, that it need not hold any more. */
 function showPreset(ui) {
+  const { name, watch, seed } = { ...DEFAULTS, ...PRESETS[ui.preset] };
+  const own = writeAddress({ ...ui.settings, seed }, ui.preset) !== "preset=" + ui.preset;
   for (const button of ui.all(".pg-presets button")) {
-    button.setAttribute("aria-pressed", button.dataset.preset === ui.preset);
+    button.setAttribute("aria-pressed", button.dataset.preset === ui.preset && !own);
   }
-  ui.one(".pg-watch strong").textContent = PRESETS[ui.preset].name + ".";
-  ui.one(".pg-watch span").textContent = PRESETS[ui.preset].watch;
+  write(ui.one(".pg-watch strong"), own ? "Your own scene." : name + ".");
+  write(ui.one(".pg-watch span"), own ? `It began as “${name}”; a button above leads back.` : watch);
 }
 
 /** Play, step, reset, speed and seed. */
@@ -165,7 +168,10 @@ function showTau(ui, column, k) {
   const slider = column.querySelector(".pg-tau input");
   const used = LOSSES[loss].usesTau;
   slider.disabled = !used;
-  if (placeToTau(slider.valueAsNumber) !== tau) slider.value = Math.round(tauToPlace(tau));
-  slider.setAttribute("aria-valuetext", "tau = " + tau);
-  column.querySelector(".pg-tau output").textContent = used ? "τ = " + tau : "no temperature";
+  if (slider.dataset.tau !== String(tau)) {
+    slider.dataset.tau = tau;
+    if (placeToTau(slider.valueAsNumber) !== tau) slider.value = Math.round(tauToPlace(tau));
+    slider.setAttribute("aria-valuetext", "tau = " + tau);
+  }
+  write(column.querySelector(".pg-tau output"), used ? "τ = " + tau : "no temperature");
 }

@@ -78,10 +78,11 @@ function watchSphere(ui, sphere, k) {
   });
 }
 
-/** The page around: its theme, its size, its address, whether the playground is in sight, and a wish for less motion. */
+/** The page around: its theme, size and address, whether the playground is in sight, and a wish for less motion. */
 function watchPage(ui) {
   const themed = () => {
     ui.theme = readTheme(ui.root);
+    ui.planeIsOld = true;
     refresh(ui);
   };
   new MutationObserver(themed).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });

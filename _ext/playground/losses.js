@@ -95,7 +95,7 @@ function anchorLoss(kind, s, positive, tau, share, weights) {
   return loss;
 }
 
-/** s [M]: the similarities of one feature, at `from`, to all keys [M, d]. Written out for d = 2 and 3: it is the hot one. */
+/** s [M]: the similarities of the feature at `from` to all keys [M, d]. Written out for d = 2 and 3: it is the hot one. */
 function similarities(features, from, keys, d, s) {
   const x = features[from];
   const y = features[from + 1];

@@ -82,7 +82,10 @@ function showNumbers(cells, histories) {
       cells[q][k].value.textContent = shown(newest, format);
       cells[q][k].value.dataset.value = newest;
       const points = history.filter((moment) => Number.isFinite(moment[name]));
-      const text = points.map((m) => `${((100 * m.step) / last).toFixed(1)},${(22 - (20 * (m[name] - least)) / span).toFixed(1)}`);
+      const text = points.map((moment) => {
+        const x = (100 * moment.step) / last;
+        return `${x.toFixed(1)},${(22 - (20 * (moment[name] - least)) / span).toFixed(1)}`;
+      });
       cells[q][k].line.setAttribute("points", text.join(" "));
     });
   });

@@ -95,6 +95,7 @@ function showKey(ui) {
 
 /** Notes every canvas's size, in CSS pixels, so that drawing asks the page for nothing. */
 function fitCanvases(ui) {
+  ui.planeIsOld = true;
   for (const canvas of ui.all("canvas")) {
     canvas.box = { width: Math.max(40, canvas.clientWidth), height: Math.max(8, canvas.clientHeight) };
   }
@@ -109,10 +110,18 @@ function measureAll(ui) {
   ui.unread = true;
 }
 
-/** Draws everything as it is now. */
+/** Writes a text where it is another one: writing the same again would cost the page a new layout. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Draws everything as it is now; the plane only where it has changed. */
 function refresh(ui) {
   const { world, theme } = ui;
-  ui.planePlaces = drawPlane(ui.one(".pg-plane canvas"), theme, world, ui.anchor);
+  if (ui.planeIsOld) {
+    ui.planePlaces = drawPlane(ui.one(".pg-plane canvas"), theme, world, ui.anchor);
+    ui.planeIsOld = false;
+  }
   ui.places = world.learners.map((learner, k) => {
     const column = ui.columns[k];
     const z = embed(world, learner);
@@ -121,10 +130,10 @@ function refresh(ui) {
     drawBar(column.querySelector(".pg-shares canvas"), theme, world.data.labels, ui.anchor, forces.shares);
     showShares(ui, column, forces.shares);
     showTau(ui, column, k);
-    column.querySelector(".pg-name span").textContent = describe(ui.settings, k);
+    write(column.querySelector(".pg-name span"), describe(ui.settings, k));
     return places;
   });
-  ui.one(".pg-clock").textContent = "step " + world.step;
+  write(ui.one(".pg-clock"), "step " + world.step);
   if (ui.unread) {
     showNumbers(ui.cells, ui.histories);
     showTrail(ui.trail, ui.histories);
@@ -145,10 +154,10 @@ function describe(settings, k) {
 /** The push in words: what the nearest ten negatives take, and what the anchor's own class takes. */
 function showShares(ui, column, shares) {
   const { labels } = ui.world.data;
-  const ten = Array.from(shares).sort((a, b) => b - a).slice(0, 10).reduce((sum, share) => sum + share, 0);
+  const ten = shares.slice().sort().slice(-10).reduce((sum, share) => sum + share, 0);
   const own = shares.reduce((sum, share, j) => (labels[j] === labels[ui.anchor] ? sum + share : sum), 0);
   const percent = (share) => Math.round(100 * share) + "\u00a0%";
-  column.querySelector(".pg-shares p").textContent = `nearest ten ${percent(ten)}, own class ${percent(own)}`;
+  write(column.querySelector(".pg-shares p"), `nearest ten ${percent(ten)}, own class ${percent(own)}`);
 }
 
 /** A number of steps at once, then one picture. For buttons. */
@@ -231,6 +240,7 @@ function nameCanvases(ui) {
 
 /** After a change of the reader's: the address says it. */
 function changed(ui) {
+  showPreset(ui);
   nameCanvases(ui);
   if (ui.ownsAddress) history.replaceState(null, "", "#" + writeAddress(ui.settings, ui.preset));
 }
@@ -239,6 +249,7 @@ function changed(ui) {
 function pick(ui, anchor) {
   if (!(anchor >= 0 && anchor < ui.settings.points)) return;
   ui.anchor = anchor;
+  ui.planeIsOld = true;
   ui.one(".pg-anchor").value = anchor + 1;
   refresh(ui);
   nameCanvases(ui);
