@@ -1,0 +1,672 @@
+"""The playground: its numbers against the library, what its presets promise, and how it behaves in a page."""
+
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from contrastlib import gradients, losses, metrics
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the playground's tests need `pip install playwright`")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`")
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "_ext"))
+import playground  # noqa: E402
+
+LOSSES = ["contrastive", "hard", "simple", "hardSimple", "triplet"]
+TOLERANCE = 1e-6  # relative, of every number compared with the library
+SEEDS = [1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("the playground's tests need chromium or google-chrome (`apt install chromium`)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def engine(chromium, tmp_path_factory):
+    """A page whose functions compute and which is never looked at."""
+    page = open_page(chromium, tmp_path_factory.mktemp("engine"))
+    yield page
+    page.close()
+
+
+def open_page(chromium, folder, preset="dilemma", address="", theme="light", script="", **options):
+    """A page with one playground, from a file, at rest unless options say otherwise, and its `problems`."""
+    path = folder / f"{preset}.html"
+    text = playground.page(preset).replace('data-theme="light"', f'data-theme="{theme}"')
+    ground, ink = ("#121212", "#dddddd") if theme == "dark" else ("#ffffff", "#222222")
+    style = f"<style>body {{ background: {ground}; color: {ink}; font: 16px sans-serif; margin: 16px }}</style>"
+    path.write_text(text.replace("</head>", style + script + "</head>"), encoding="utf-8")
+    options = {"viewport": {"width": 800, "height": 900}, "reduced_motion": "reduce", **options}
+    page = chromium.new_page(**options)
+    page.problems = []
+    page.on("console", lambda message: page.problems.append(f"console {message.type}: {message.text}"))
+    page.on("pageerror", lambda error: page.problems.append(f"script error: {error}"))
+    page.on("request", lambda request: page.problems.append(f"request: {request.url}"))
+    page.goto(path.as_uri() + address)
+    page.problems.remove(f"request: {path.as_uri()}{address.split('#')[0]}")
+    return page
+
+
+# The numbers, against the library ---------------------------------------------------------------------------------
+
+TRAINED = """([kind, keys, d, steps]) => {
+  const play = window.contrastivePlayground;
+  const learner = { loss: kind, tau: 0.23, share: 0.1, width: 7 };
+  const chosen = { data: "spiral", points: 90, batch: 60, seed: 3, shift: 0.07, keys, d, learners: [learner] };
+  const world = play.makeWorld({ ...play.presetSettings("dilemma"), ...chosen });
+  for (let i = 0; i < steps; i++) play.stepWorld(world);
+  const batch = play.nextBatch(world);
+  const found = play.lossAndGradient(world.settings, world.learners[0], batch);
+  world.learners[0].last = found;
+  const z = play.embed(world, world.learners[0]);
+  const numbers = play.measure(world, world.learners[0], z);
+  const forces = play.anchorForces(world, world.learners[0], 5, z);
+  const plain = (list) => Array.from(list);
+  return {
+    theta: plain(world.learners[0].theta), bank: plain(world.learners[0].bank), points: plain(world.data.points),
+    labels: plain(world.data.labels), indices: plain(batch.indices), first: plain(batch.first),
+    second: plain(batch.second), loss: found.loss, gradient: plain(found.gradient), z: plain(z), numbers,
+    shares: plain(forces.shares), positive: plain(forces.positive), pull: plain(forces.pull), push: plain(forces.push),
+  };
+}"""
+
+
+def encode(theta, x, width, d):
+    """The playground's network in torch: theta is all weights in the order of network.js, x [n, 2] -> [n, d]."""
+    sizes = [2 * width, width, width * width, width, d * width, d]
+    w1, b1, w2, b2, w3, b3 = theta.split(sizes)
+    hidden = torch.tanh(x @ w1.view(width, 2).T + b1)
+    hidden = torch.tanh(hidden @ w2.view(width, width).T + b2)
+    return F.normalize(hidden @ w3.view(d, width).T + b3, dim=1)
+
+
+def library_loss(kind, s_pos, s_neg, tau, alpha):
+    """The library's loss of that name, per anchor."""
+    if kind == "contrastive":
+        return losses.contrastive(s_pos, s_neg, tau)
+    if kind == "hard":
+        return losses.hard_contrastive(s_pos, s_neg, tau, alpha=alpha)
+    if kind == "simple":
+        return losses.simple(s_pos, s_neg)
+    if kind == "hardSimple":
+        return losses.hard_simple(s_pos, s_neg, alpha=alpha)
+    return losses.triplet_limit(s_pos, s_neg, tau)
+
+
+def library_shares(kind, s_pos, s_neg, tau, alpha):
+    """Each negative's share of the push, from the library; for the losses without r, from autograd."""
+    if kind == "contrastive":
+        return gradients.relative_penalty(s_neg, tau)
+    if kind == "hard":
+        return gradients.relative_penalty(s_neg, tau, alpha=alpha)
+    s_neg = s_neg.detach().clone().requires_grad_()
+    # Where the triplet has reached 0 nobody is pushed, so its positive is taken further away.
+    library_loss(kind, torch.full_like(s_pos, -1), s_neg, tau, alpha).sum().backward()
+    return s_neg.grad / s_neg.grad.sum(dim=1, keepdim=True)
+
+
+def split(similarities, positive):
+    """Similarities [B, M] to all keys, as s_pos [B] and s_neg [B, M - 1]."""
+    mask = F.one_hot(positive, similarities.shape[1]).bool()
+    return similarities[mask], similarities[~mask].view(len(similarities), -1)
+
+
+def close(found, expected):
+    found = torch.as_tensor(found, dtype=torch.float64)
+    torch.testing.assert_close(
+        found.view(expected.shape), expected, rtol=TOLERANCE, atol=TOLERANCE * expected.abs().max().item()
+    )
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("keys", ["batch", "bank"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_the_numbers_are_the_librarys(engine, kind, keys, d):
+    """Loss, gradient by every weight, shares, forces, and all that is measured, after some training."""
+    found = engine.evaluate(TRAINED, [kind, keys, d, 3])
+    tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items() if name != "numbers"}
+    theta = tensors["theta"].requires_grad_()
+    z = encode(theta, tensors["points"].view(-1, 2), 7, d).detach()
+    close(found["z"], z)
+    first = encode(theta, tensors["first"].view(-1, 2), 7, d)
+    second = encode(theta, tensors["second"].view(-1, 2), 7, d)
+    if keys == "bank":
+        rows = tensors["bank"].view(-1, d)
+        positive = tensors["indices"].long()
+    else:
+        rows = second
+        positive = torch.arange(len(first))
+    s_pos, s_neg = split(first @ rows.T, positive)
+    loss = library_loss(kind, s_pos, s_neg, 0.23, 0.1).mean()
+    loss.backward()
+    assert found["loss"] == pytest.approx(loss.item(), rel=TOLERANCE)
+    assert theta.grad.abs().max() > 1e-3
+    close(found["gradient"], theta.grad)
+
+    labels = tensors["labels"].long()
+    numbers = found["numbers"]
+    shares = library_shares(kind, s_pos.detach(), s_neg.detach(), 0.23, 0.1)
+    effective = gradients.effective_negatives(shares).mean().item()
+    assert numbers["uniformity"] == pytest.approx(metrics.uniformity(z), rel=TOLERANCE)
+    assert numbers["tolerance"] == pytest.approx(metrics.tolerance(z, labels), rel=TOLERANCE, abs=1e-9)
+    assert numbers["alignment"] == pytest.approx(metrics.alignment(first.detach(), second.detach()), rel=TOLERANCE)
+    assert numbers["effective"] == pytest.approx(effective, rel=TOLERANCE)
+    assert numbers["accuracy"] == neighbours_accuracy(z, labels)
+    check_forces(kind, tensors, z, tensors["bank"].view(-1, d) if keys == "bank" else z)
+
+
+def check_forces(kind, found, z, rows):
+    """The arrows on anchor 5: shares of the push; minus the gradient along the sphere, times tau if there is one."""
+    rows = rows.clone()
+    rows[5] = found["positive"]
+    anchor = z[5:6].clone().requires_grad_()
+    s_pos, s_neg = split(anchor @ rows.T, torch.tensor([5]))
+    close(
+        found["shares"][torch.arange(len(z)) != 5], library_shares(kind, s_pos.detach(), s_neg.detach(), 0.23, 0.1)[0]
+    )
+    assert found["shares"][5] == 0
+    library_loss(kind, s_pos, s_neg, 0.23, 0.1).sum().backward()
+    scale = 1 if kind in ("simple", "hardSimple") else 0.23
+    force = -scale * gradients.tangent(anchor.grad, anchor.detach())[0]
+    close(found["pull"] + found["push"], force)
+
+
+def neighbours_accuracy(z, labels, k=10):
+    """By the plain definition: a vote of the ten nearest others; the nearest decides among equals."""
+    nearest = (z @ z.T).fill_diagonal_(-2).topk(k, dim=1).indices
+    right = 0
+    for row, label in zip(labels[nearest].tolist(), labels.tolist(), strict=True):
+        most = max(row.count(other) for other in row)
+        winner = next(other for other in row if row.count(other) == most)
+        right += winner == label
+    return pytest.approx(right / len(labels), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 1.0])
+def test_losses_and_their_gradients_by_the_embeddings(engine, kind, share):
+    """By features and by keys, with ties among the similarities, and where k falls between two whole numbers."""
+    generator = torch.Generator().manual_seed(1)
+    features = F.normalize(torch.randn(6, 3, generator=generator, dtype=torch.float64), dim=1)
+    keys = F.normalize(torch.randn(26, 3, generator=generator, dtype=torch.float64), dim=1)
+    keys[11] = keys[4]  # ties, which are kept
+    positive = torch.tensor([0, 3, 4, 9, 17, 25])
+    for tau in (0.02, 0.2, 2.0):
+        features.requires_grad_()
+        keys.requires_grad_()
+        s_pos, s_neg = split(features @ keys.T, positive)
+        loss = library_loss(kind, s_pos, s_neg, tau, share).mean()
+        d_features, d_keys = torch.autograd.grad(loss, (features, keys))
+        found = engine.evaluate(
+            """([kind, features, keys, positive, tau, share]) => {
+              const { batchLoss } = window.contrastivePlayground;
+              const numbers = (list) => Float64Array.from(list.flat());
+              const found = batchLoss(kind, numbers(features), numbers(keys), Int32Array.from(positive), 3, tau, share);
+              return [found.loss, Array.from(found.dFeatures), Array.from(found.dKeys)];
+            }""",
+            [kind, features.tolist(), keys.tolist(), positive.tolist(), tau, share],
+        )
+        assert found[0] == pytest.approx(loss.item(), rel=TOLERANCE)
+        close(found[1], d_features)
+        close(found[2], d_keys)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_central_differences(engine, kind):
+    """The gradient by twenty weights is what the loss itself does, with no library in between."""
+    worst = engine.evaluate(
+        """(kind) => {
+          const play = window.contrastivePlayground;
+          const learner = { loss: kind, tau: 0.4, share: 0.3, width: 8 };
+          const settings = { ...play.presetSettings("dilemma"), points: 60, batch: 40, learners: [learner] };
+          const world = play.makeWorld(settings);
+          const [encoder] = world.learners;
+          const batch = play.nextBatch(world);
+          const { gradient } = play.lossAndGradient(settings, encoder, batch);
+          const largest = Math.max(...gradient.map(Math.abs));
+          let worst = 0;
+          for (let i = 0; i < encoder.theta.length; i += Math.floor(encoder.theta.length / 20)) {
+            const kept = encoder.theta[i];
+            encoder.theta[i] = kept + 1e-6;
+            const above = play.lossAndGradient(settings, encoder, batch).loss;
+            encoder.theta[i] = kept - 1e-6;
+            const below = play.lossAndGradient(settings, encoder, batch).loss;
+            encoder.theta[i] = kept;
+            worst = Math.max(worst, Math.abs((above - below) / 2e-6 - gradient[i]) / largest);
+          }
+          return worst;
+        }""",
+        kind,
+    )
+    assert worst < 1e-6
+
+
+STATE = """([settings, steps]) => {
+  const play = window.contrastivePlayground;
+  const world = play.makeWorld({ ...play.presetSettings("dilemma"), ...settings });
+  for (let i = 0; i < steps; i++) play.stepWorld(world);
+  return world.learners.map((learner) => Array.from(learner.theta));
+}"""
+
+
+def test_one_seed_gives_one_result(engine):
+    once = engine.evaluate(STATE, [{"seed": 4, "keys": "bank"}, 20])
+    again = engine.evaluate(STATE, [{"seed": 4, "keys": "bank"}, 20])
+    other = engine.evaluate(STATE, [{"seed": 5, "keys": "bank"}, 20])
+    assert once == again
+    assert once != other
+
+
+def test_all_learners_start_alike_and_see_the_same_views(engine):
+    same = [{"loss": "contrastive", "tau": 0.2, "share": 0.1, "width": 8}] * 2
+    first, second = engine.evaluate(STATE, [{"learners": same}, 20])
+    assert first == second
+    start = engine.evaluate(STATE, [{}, 0])
+    assert start[0] == start[1] == start[2]
+
+
+# What the presets promise -----------------------------------------------------------------------------------------
+
+RUN = """([preset, seed]) => {
+  const play = window.contrastivePlayground;
+  const world = play.makeWorld({ ...play.presetSettings(preset), seed });
+  const measured = () => world.learners.map((learner) => play.measure(world, learner, play.embed(world, learner)));
+  const before = measured();
+  while (world.step < play.PRESETS[preset].steps) play.stepWorld(world);
+  return [before, measured()];
+}"""
+
+
+def dilemma(before, after):
+    small, middle, large = after
+    assert small["uniformity"] > 1.9 > 1.65 > large["uniformity"]
+    assert small["tolerance"] < 0.75 < 0.9 < large["tolerance"]
+    assert small["uniformity"] > middle["uniformity"] > large["uniformity"]
+    assert small["tolerance"] < middle["tolerance"] < large["tolerance"]
+
+
+def small(before, after):
+    torn, whole = after
+    assert torn["uniformity"] > 2 > 1.6 > whole["uniformity"]
+    assert torn["tolerance"] < 0.65
+    assert torn["tolerance"] < whole["tolerance"] - 0.25
+
+
+def large(before, after):
+    fair, clumps = after
+    assert clumps["effective"] > 115  # of 127
+    assert clumps["tolerance"] > 0.95 > 0.7 > fair["tolerance"]
+    assert clumps["uniformity"] < 1.55 < 2 < fair["uniformity"]
+
+
+def simple(before, after):
+    contrastive, collapsed = after
+    assert collapsed["effective"] == pytest.approx(127)
+    assert collapsed["accuracy"] < 0.65
+    assert contrastive["accuracy"] > 0.97
+    assert collapsed["uniformity"] < 1.7 < 2 < contrastive["uniformity"]
+
+
+def hard(before, after):
+    small_tau, ordinary, hardest = after
+    assert ordinary["uniformity"] < 1.7
+    assert hardest["uniformity"] == pytest.approx(small_tau["uniformity"], abs=0.25)
+    assert hardest["tolerance"] == pytest.approx(small_tau["tolerance"], abs=0.15)
+    assert ordinary["tolerance"] > hardest["tolerance"] + 0.15
+
+
+def triplet(before, after):
+    contrastive, nothing = after
+    assert nothing["uniformity"] < math.log(2) + 0.05  # of two opposite spots that share the points it is log 2
+    assert nothing["tolerance"] > 0.99
+    assert nothing["loss"] < 0.01
+    assert contrastive["uniformity"] > 2
+
+
+def wide(before, after):
+    narrow, wider = after
+    assert narrow["uniformity"] < wider["uniformity"] - 0.2
+    assert narrow["tolerance"] > wider["tolerance"] + 0.05
+
+
+PROMISES = {promise.__name__: promise for promise in (dilemma, small, large, simple, hard, triplet, wide)}
+
+
+def test_every_preset_has_a_promise():
+    assert playground.presets() == list(PROMISES)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("preset", PROMISES)
+def test_presets_do_what_their_sentences_say(engine, preset, seed):
+    before, after = engine.evaluate(RUN, [preset, seed])
+    for learner in after:
+        print(preset, seed, *(f"{name} {learner[name]:.2f}" for name in ("uniformity", "tolerance", "accuracy")))
+    PROMISES[preset](before, after)
+
+
+# The page ---------------------------------------------------------------------------------------------------------
+
+
+def violations(page):
+    """What axe-core holds against the page."""
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['help']}, {rule['nodes'][0]['html'][:80]}" for rule in found]
+
+
+def test_it_is_light_and_asks_for_nothing():
+    code = playground.once() + playground.starter()
+    assert len(code.encode()) < 60_000
+    assert len(playground.read("still.svg")) < 15_000
+    for word in ("http://", "https://", "fetch(", "import ", "XMLHttp", "eval("):
+        assert word not in code.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("preset", ["dilemma", "simple"])
+def test_it_fits_and_has_no_violation(chromium, tmp_path, preset, width, theme):
+    page = open_page(chromium, tmp_path, preset, theme=theme, viewport={"width": width, "height": 844})
+    page.locator(".pg-play").click()
+    page.locator("summary").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    sizes = page.evaluate("""() => [...document.querySelectorAll(".pg-app *")]
+      .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+      .map((e) => parseFloat(getComputedStyle(e).fontSize) * (e.ownerSVGElement
+        ? e.ownerSVGElement.clientWidth / e.ownerSVGElement.viewBox.baseVal.width : 1))""")
+    assert len(sizes) > 60
+    assert min(sizes) >= 10.99
+    assert page.problems == []
+    page.close()
+
+
+def contrast(first, second):
+    """The ratio of WCAG between two colours #rrggbb."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted([luminance(first), luminance(second)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_are_told_from_the_ground(chromium, tmp_path, theme):
+    page = open_page(chromium, tmp_path, theme=theme)
+    colour = page.evaluate("""() => Object.fromEntries(["ink", "muted", "line", "ground", "soft", "class0", "class1",
+      "class2", "class3", "k0", "k1", "k2"].map((name) =>
+      [name, getComputedStyle(document.querySelector(".pg")).getPropertyValue("--pg-" + name).trim()]))""")
+    page.close()
+    for ground in ("ground", "soft"):
+        assert contrast(colour["ink"], colour[ground]) >= 7
+        assert contrast(colour["muted"], colour[ground]) >= 4.5
+        for name in ("line", "class0", "class1", "class2", "class3", "k0", "k1", "k2"):
+            assert contrast(colour[name], colour[ground]) >= 3, (theme, name, ground)
+
+
+def number(page, quantity, learner=0):
+    return float(page.locator(f"[data-quantity={quantity}]").nth(learner).get_attribute("data-value"))
+
+
+def clock(page):
+    return int(page.locator(".pg-clock").inner_text().split()[1])
+
+
+def test_the_numbers_shown_are_the_engines(chromium, engine, tmp_path):
+    page = open_page(chromium, tmp_path)
+    for _ in range(2):
+        page.locator(".pg-play").click()
+    after = engine.evaluate(
+        """() => {
+          const play = window.contrastivePlayground;
+          const world = play.makeWorld(play.presetSettings("dilemma"));
+          while (world.step < 200) play.stepWorld(world);
+          return world.learners.map((learner) => play.measure(world, learner, play.embed(world, learner)));
+        }"""
+    )
+    assert clock(page) == 200
+    for k, learner in enumerate(after):
+        for quantity, value in learner.items():
+            assert number(page, quantity, k) == value
+    said = page.locator(".pg-says").inner_text()
+    assert f"A (τ = 0.05) has uniformity {after[0]['uniformity']:.2f} and tolerance" in said
+    page.close()
+
+
+def test_it_plays_by_itself_pauses_and_stops_at_its_last_step(chromium, tmp_path):
+    page = open_page(chromium, tmp_path, reduced_motion="no-preference")
+    page.wait_for_function("document.querySelector('.pg-clock').textContent !== 'step 0'")
+    assert page.locator(".pg-play").inner_text() == "Pause"
+    page.locator(".pg-play").click()
+    stopped = clock(page)
+    page.wait_for_timeout(200)
+    assert clock(page) == stopped
+    page.evaluate(f"window.contrastivePlayground.PRESETS.dilemma.steps = {stopped + 40}")
+    page.locator(".pg-play").click()
+    page.wait_for_function("document.querySelector('.pg-play').textContent === 'Play'", timeout=60_000)
+    assert clock(page) == stopped + 40
+    assert page.problems == []
+    page.close()
+
+
+def test_the_work_of_a_frame_is_bounded(chromium, tmp_path):
+    """A frame takes at most as many steps as the speed says, and measures at most once."""
+    page = open_page(chromium, tmp_path, reduced_motion="no-preference")
+    for speed, most in (("0.2", 1), ("2", 2), ("8", 8)):
+        page.locator(".pg-speed").select_option(speed)
+        steps = page.evaluate("""async () => {
+          const clock = () => Number(document.querySelector(".pg-clock").textContent.slice(5));
+          const [ui] = window.contrastivePlayground.playgrounds;
+          const measured = () => ui.histories[0].length;
+          const found = [];
+          for (let i = 0; i < 12; i++) {
+            const before = [clock(), measured()];
+            await new Promise(requestAnimationFrame);
+            found.push([clock() - before[0], measured() - before[1]]);
+          }
+          return found;
+        }""")
+        assert all(0 <= taken <= most and measured <= 1 for taken, measured in steps), (speed, steps)
+        assert sum(taken for taken, _ in steps) > 0
+    page.close()
+
+
+def test_less_motion_on_request(chromium, tmp_path):
+    page = open_page(chromium, tmp_path)
+    page.wait_for_timeout(300)
+    assert clock(page) == 0
+    assert page.locator(".pg-play").inner_text() == "100 steps"
+    page.locator(".pg-play").click()
+    page.locator(".pg-step").click()
+    assert clock(page) == 101
+    page.locator(".pg-reset").click()
+    assert clock(page) == 0
+    page.close()
+
+
+def test_the_keyboard_reaches_everything(chromium, tmp_path):
+    page = open_page(chromium, tmp_path)
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.className || document.activeElement.type || ''"))
+    for name in ("pg-play", "pg-step", "pg-reset", "pg-speed", "pg-seed", "pg-sphere", "pg-plane", "range"):
+        assert name in reached, reached
+    page.locator(".pg-tau input").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".pg-tau output").first.inner_text() == "τ = 0.053"
+    page.locator(".pg-plane").focus()
+    before = page.locator(".pg-anchor").input_value()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".pg-anchor").input_value() != before
+    picture = "document.querySelector('.pg-sphere canvas').toDataURL()"
+    before = page.evaluate(picture)
+    page.locator(".pg-sphere").first.focus()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(picture) != before
+    assert page.problems == []
+    page.close()
+
+
+def test_tau_changes_while_it_trains_and_resets_nothing(chromium, tmp_path):
+    page = open_page(chromium, tmp_path)
+    page.locator(".pg-play").click()
+    slider = page.locator(".pg-tau input").first
+    slider.fill("50")
+    assert page.locator(".pg-tau output").first.inner_text() == "τ = 0.2"
+    assert clock(page) == 100
+    assert "tau=0.2,0.7,2" in page.evaluate("location.hash")
+    assert slider.get_attribute("aria-valuetext") == "tau = 0.2"
+    assert page.locator(".pg-watch").inner_text().startswith("Your own scene.")
+    page.locator(".pg-presets button").first.click()
+    assert page.locator(".pg-watch").inner_text().startswith("The dilemma. Only τ differs.")
+    page.close()
+
+
+def test_the_address_holds_the_state(chromium, tmp_path):
+    address = "#preset=hard&data=spiral&keys=bank&seed=7&tau=0.3,1&loss=simple,hard&share=0.1,0.2&width=8,32&d=2&x=1"
+    page = open_page(chromium, tmp_path, address=address)
+    state = "window.contrastivePlayground.playgrounds[0].settings"
+    settings = page.evaluate(state)
+    assert settings["data"] == "spiral"
+    assert settings["seed"] == 7
+    assert settings["d"] == 2
+    assert settings["learners"] == [
+        {"loss": "simple", "tau": 0.3, "share": 0.1, "width": 8},
+        {"loss": "hard", "tau": 1, "share": 0.2, "width": 32},
+    ]
+    again = page.evaluate(
+        f"(({{ readAddress, writeAddress }}) => readAddress(writeAddress({state}, 'hard'), 'dilemma').settings)"
+        "(window.contrastivePlayground)"
+    )
+    assert again == settings
+    page.locator(".pg-presets button").nth(3).click()
+    assert page.evaluate("location.hash") == "#preset=simple&seed=7"
+    assert page.problems == []
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "#tau=nonsense",
+        "#preset=none&tau=,,",
+        "#tau=-1,0,1e9,3",
+        "#d=7&points=1e9&width=0",
+        "#a-heading",
+        "#loss=__proto__",
+    ],
+)
+def test_a_spoilt_address_does_no_harm(chromium, tmp_path, address):
+    page = open_page(chromium, tmp_path, address=address)
+    page.locator(".pg-play").click()
+    settings = page.evaluate("window.contrastivePlayground.playgrounds[0].settings")
+    assert 1 <= len(settings["learners"]) <= 3
+    assert all(0.02 <= learner["tau"] <= 2 for learner in settings["learners"])
+    assert page.problems == []
+    page.close()
+
+
+def test_all_that_can_be_chosen_works(chromium, tmp_path):
+    """Every data set, loss, kind of keys, and dimension, chosen by hand; nothing becomes NaN."""
+    page = open_page(chromium, tmp_path)
+    page.locator("summary").click()
+    for name in ("data", "points", "d", "keys"):
+        control = page.locator(f"[data-setting={name}]")
+        for value in control.locator("option").evaluate_all("(all) => all.map((option) => option.value)"):
+            control.select_option(value)
+            for _ in range(3):
+                page.locator(".pg-step").click()
+            assert 0 <= number(page, "uniformity") < 4
+    loss = page.locator(".pg-choices select").first
+    for value in LOSSES:
+        loss.select_option(value)
+        page.locator(".pg-step").click()
+        assert -2 < number(page, "loss") < 200
+    assert page.locator(".pg-learner").count() == 3
+    page.locator(".pg-remove").click()
+    page.locator(".pg-remove").click()
+    assert page.locator(".pg-learner").count() == 1
+    page.locator(".pg-add").click()
+    assert page.locator(".pg-learner").count() == 2
+    assert page.problems == []
+    page.close()
+
+
+def test_a_press_picks_the_anchor_and_a_swipe_scrolls(chromium, tmp_path):
+    page = open_page(chromium, tmp_path, viewport={"width": 390, "height": 844}, has_touch=True)
+    places = page.evaluate("window.contrastivePlayground.playgrounds[0].planePlaces")
+    plane = page.locator(".pg-plane canvas")
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    page.touchscreen.tap(box["x"] + places[20][0], box["y"] + places[20][1])
+    assert page.locator(".pg-anchor").input_value() == "21"
+    for name in (".pg-plane", ".pg-sphere"):
+        assert page.locator(name).first.evaluate("(e) => getComputedStyle(e).touchAction") == "pan-y"
+        assert page.locator(name).first.evaluate("(e) => getComputedStyle(e).userSelect") == "none"
+    page.close()
+
+
+def test_without_scripts_and_on_paper_there_is_a_picture(chromium, tmp_path):
+    page = open_page(chromium, tmp_path, java_script_enabled=False)
+    assert page.locator(".pg-still svg").is_visible()
+    assert page.locator(".pg-still figcaption").inner_text() == playground.STILL_SENTENCE
+    page.close()
+    page = open_page(chromium, tmp_path)
+    assert not page.locator(".pg-still").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator(".pg-still svg").is_visible()
+    assert not page.locator(".pg-app").is_visible()
+    page.close()
+
+
+def test_the_picture_is_what_the_engine_draws(chromium, tmp_path):
+    """To write it anew: put what this test draws into still.svg."""
+    parts = [playground.read(f"{name}.js") for name in [*playground.ENGINE, "turn", "still"]]
+    page = open_page(chromium, tmp_path, script=f"<script>{''.join(parts)}\n</script>")
+    drawn = page.evaluate("stillPicture()")
+    page.close()
+    assert drawn == playground.read("still.svg")
+
+
+def test_two_on_one_page(chromium, tmp_path):
+    page = open_page(chromium, tmp_path, script="", address="#tau=0.1,0.2,0.3")
+    text = playground.page().replace(playground.starter(), playground.root("simple") + playground.starter())
+    (tmp_path / "two.html").write_text(text, encoding="utf-8")
+    page.goto((tmp_path / "two.html").as_uri() + "#tau=0.1,0.2,0.3")
+    first, second = page.locator(".pg").all()
+    second.locator(".pg-play").click()
+    assert first.locator(".pg-clock").inner_text() == "step 0"
+    assert second.locator(".pg-clock").inner_text() == "step 100"
+    assert first.locator(".pg-tau output").first.inner_text() == "τ = 0.1"
+    assert second.locator(".pg-tau output").first.inner_text() == "τ = 0.2"
+    second.locator(".pg-seed").fill("9")
+    second.locator(".pg-seed").press("Enter")
+    assert "seed" not in page.evaluate("location.hash")
+    page.close()
+
+
+def test_a_new_theme_repaints_the_pictures(chromium, tmp_path):
+    page = open_page(chromium, tmp_path)
+    picture = "document.querySelector('.pg-plane canvas').toDataURL()"
+    before = page.evaluate(picture)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_timeout(100)
+    assert page.evaluate(picture) != before
+    page.close()
