@@ -21,7 +21,8 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/python -m pytest tests --ignore tests/test_book.py
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 tests --ignore tests/test_book.py
 	$(MAKE) book
 	$(BIN)/python -m pytest tests/test_book.py
 
@@ -47,11 +48,11 @@ _executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
 
 .venv/book: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -r requirements.txt -e .
+	$(BIN)/pip install -r requirements.txt
 	touch $@
 
 .venv/tests: .venv/book
-	$(BIN)/pip install -e '.[bench,slurm]'
+	$(BIN)/pip install -e '.[train,figures,bench,slurm]'
 	command -v chromium google-chrome >/dev/null || ($(INSTALL) chromium) || \
 	  echo 'No Chromium, and it could not be installed: the browser tests will skip.'
 	test -x /usr/sbin/slurmctld -a -x /usr/sbin/munged || ($(INSTALL) slurm-wlm munge) || \

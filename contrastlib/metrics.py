@@ -9,9 +9,7 @@ out of range, and features that are not finite.
 
 import math
 
-import numpy as np
 import torch
-from scipy.special import gammaln, logsumexp
 from torch import Tensor
 
 from contrastlib.checks import (
@@ -111,9 +109,11 @@ def uniformity_ceiling(d: int, t: float = 2.0) -> float:
     # Terms k - 1 and k are equal where k (k + b - 1) = t^2; a few sqrt(k) from there they are gone.
     peak = 2 * t**2 / (b - 1 + math.hypot(b - 1, 2 * t))
     reach = 12 * math.sqrt(peak) + 60
-    k = np.arange(max(0, math.floor(peak - reach)), math.ceil(peak + reach))
-    log_terms = 2 * k * math.log(t) + gammaln(b) - gammaln(b + k) - gammaln(k + 1)
-    return float(2 * t - logsumexp(log_terms))
+    first = max(0, math.floor(peak - reach))
+    last = math.ceil(peak + reach)
+    k = torch.arange(first, last, dtype=torch.float64, device="cpu")
+    log_terms = 2 * k * math.log(t) + math.lgamma(b) - torch.lgamma(b + k) - torch.lgamma(k + 1)
+    return 2 * t - torch.logsumexp(log_terms, dim=0).item()
 
 
 @torch.no_grad()

@@ -9,17 +9,18 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 from browser import GROUNDS, centre, channels, contrast, open_page, page_width
+from made_up import random_run as made_up
+from made_up import without
 
 from contrastlib import metrics
-from contrastlib.reproduction import aggregate, grids, words
+from contrastlib.reproduction import aggregate, grids
+from contrastlib.reproduction import words as frame_words
 from contrastlib.reproduction.names import LOSSES
 from contrastlib.reproduction.run_index import Runs
 from contrastlib.reproduction.shipped import read_shipped
-from made_up import random_run as made_up, without
 from contrastlib.teaching.widgets.run_explorer import run_explorer
 from contrastlib.teaching.widgets.run_marks import COLUMNS
-from contrastlib.training import run_records
-from contrastlib.training.recipes import paper, run_id, small
+from contrastlib.training.recipes import run_id, small
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +246,7 @@ def test_fragment_asks_for_nothing(records, html):
     shown = run_explorer(records, datasets=["cifar10"])
     assert shown.html == html
     assert repr(shown) == shown.summary
-    u = words.describe(aggregate.frame(records, "small", ["cifar10"], COLUMNS, "uniformity"), "uniformity")
+    u = frame_words.describe(aggregate.frame(records, "small", ["cifar10"], COLUMNS, "uniformity"), "uniformity")
     assert repr(shown).startswith(f"Uniformity: {u} Tolerance: CIFAR-10 ordinary: from ")
     ids = [re.search(r' id="([\w-]+)"', page)[1] for page in (html, run_explorer(records, datasets=["cifar100"]).html)]
     assert ids[0] != ids[1]

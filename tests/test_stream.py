@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 SMALL = replace(
     paper("imagenet100"),
     backbone="resnet_small",
-    width=4,
+    width=8,
     d=16,
     batch=20,
     epochs=3,

@@ -11,7 +11,12 @@ from contrastlib.data import load
 from contrastlib.gradients import effective_negatives, entropy, relative_penalty
 from contrastlib.losses import contrastive
 from contrastlib.teaching.widgets import base
-from contrastlib.teaching.widgets.tau_slider import Anchor, digits_tau_slider, tau_slider, tau_slider_for
+from contrastlib.teaching.widgets.tau_slider import (
+    Anchor,
+    digits_tau_slider,
+    tau_slider,
+    tau_slider_for,
+)
 
 QUANTITIES = ("loss", "entropy", "effective", "nearest")
 

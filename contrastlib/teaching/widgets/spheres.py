@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from contrastlib.checks import check_count, check_floating, check_labels, check_tau, check_unit
-from contrastlib.gradients import anchor_gradient, relative_penalty, project_to_tangent
+from contrastlib.gradients import anchor_gradient, project_to_tangent, relative_penalty
 from contrastlib.losses import hard_negatives
 from contrastlib.metrics import tolerance, uniformity, uniformity_ceiling
 from contrastlib.teaching.widgets.base import Interactive, render, to_attribute
