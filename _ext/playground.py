@@ -1,4 +1,5 @@
-"""A directive for the playground: a contrastive learner that trains in the page, without a kernel or a request.
+"""A directive for the playground: a contrastive learner that trains in the page, without a kernel
+or a request.
 
 In a MyST page,
 
@@ -6,8 +7,9 @@ In a MyST page,
     :preset: dilemma
     ```
 
-puts one into the page. Its styles, its markup and its scripts are written into the page once, before its first
-playground. Without scripts, on paper, and in other formats than HTML it is a still picture with a sentence.
+puts one into the page. Its styles, its markup and its scripts are written into the page once,
+before its first playground. Without scripts, on paper, and in other formats than HTML it is a still
+picture with a sentence.
 """
 
 import json
@@ -38,7 +40,9 @@ def read(name: str) -> str:
 
 
 def lighten(source: str) -> str:
-    """JavaScript or CSS without the lines that only comment, without empty lines, and without indentation."""
+    """JavaScript or CSS without the lines that only comment, without empty lines, and without
+    indentation.
+    """
     source = re.sub(r"^\s*/\*.*?\*/$", "", source, flags=re.DOTALL | re.MULTILINE)
     lines = [line.strip() for line in source.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith("//"))
@@ -63,7 +67,7 @@ def once() -> str:
 
 
 def root(preset: str) -> str:
-    """One playground's place in the page, with the still picture that stands there without scripts."""
+    """One playground's place in the page, with the still picture for readers without scripts."""
     still = read("still.svg")
     return (
         f'<div class="pg tex2jax_ignore mathjax_ignore" data-preset="{preset}">\n'
@@ -82,14 +86,18 @@ def presets() -> list[str]:
 
 
 class Playground(SphinxDirective):
-    """`playground`, with the option `preset`: where it starts. An unknown preset is an error of the page."""
+    """`playground`, with the option `preset`: where it starts. An unknown preset is an error of the
+    page.
+    """
 
     option_spec = {"preset": directives.unchanged}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         preset = self.options.get("preset", "dilemma")
         if preset not in presets():
-            raise self.error(f"playground: no preset is called {preset!r}; there are {', '.join(presets())}")
+            raise self.error(
+                f"playground: no preset is called {preset!r}; there are {', '.join(presets())}"
+            )
         html = root(preset)
         seen = self.env.temp_data.setdefault("playground", False)
         if not seen:

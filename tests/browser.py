@@ -1,4 +1,6 @@
-"""What the browser tests share: opening a fragment of HTML alone on a page, and the contrast of two colours."""
+"""What the browser tests share: opening a fragment of HTML alone on a page, and the contrast of two
+colours.
+"""
 
 import re
 import shutil
@@ -24,7 +26,9 @@ def launch_chromium(playwright):
 
 
 def open_page(chromium, html, width=800, theme="light", **context):
-    """Open the fragment alone on a page. `page.troubles` lists errors of its script, and requests that it made."""
+    """Open the fragment alone on a page. `page.troubles` lists errors of its script, and requests
+    that it made.
+    """
     opened = chromium.new_context(viewport={"width": width, "height": 900}, **context)
     OPENED.append(opened)
     page = opened.new_page()
@@ -46,7 +50,9 @@ def open_page(chromium, html, width=800, theme="light", **context):
 
 
 def page_width(page):
-    """How wide the page is with everything that sticks out; also without scripts, where it cannot be asked."""
+    """How wide the page is with everything that sticks out; also without scripts, where it cannot
+    be asked.
+    """
     return int.from_bytes(page.screenshot(full_page=True)[16:20])
 
 
@@ -57,10 +63,14 @@ def centre(locator):
 
 
 def swipe(page, start, end, steps=8):
-    """Move a finger over the page as a touch screen reports it, so that the browser decides what scrolls."""
+    """Move a finger over the page as a touch screen reports it, so that the browser decides what
+    scrolls.
+    """
     session = page.context.new_cdp_session(page)
     (x0, y0), (x1, y1) = start, end
-    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x0, "y": y0}]})
+    session.send(
+        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x0, "y": y0}]}
+    )
     for step in range(1, steps + 1):
         point = {"x": x0 + (x1 - x0) * step / steps, "y": y0 + (y1 - y0) * step / steps}
         session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})

@@ -1,4 +1,5 @@
-"""In CI nothing may be skipped: there a skipped test is a failed one, and says why it would have been skipped.
+"""In CI nothing may be skipped: there a skipped test is a failed one, and says why it would have
+been skipped.
 
 And what several files use.
 """
@@ -64,7 +65,9 @@ def chromium():
     """One browser for all tests of the session, without a network."""
     from browser import launch_chromium
 
-    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need `pip install playwright`")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="the browser tests need `pip install playwright`"
+    )
     with sync_api.sync_playwright() as playwright:
         browser = launch_chromium(playwright)
         yield browser

@@ -11,7 +11,9 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def make_folder(folder, classes=("bird", "cat", "dog"), each=4, size=(6, 5, 3), suffix="png", **options):
+def make_folder(
+    folder, classes=("bird", "cat", "dog"), each=4, size=(6, 5, 3), suffix="png", **options
+):
     """Write FOLDER/CLASS/*; return the pixels [N, H, W(, 3)] in the order of sorted names."""
     pixels = noise(len(classes) * each, *size)
     for i, image in enumerate(pixels):
@@ -37,7 +39,10 @@ def make_fashion(folder, n=7, zipped=False):
     images, labels = noise(n, 28, 28), np.arange(n, dtype=np.uint8) % 10
     folder.mkdir(parents=True, exist_ok=True)
     for start in ("train", "t10k"):
-        for stem, array in ((f"{start}-images-idx3-ubyte", images), (f"{start}-labels-idx1-ubyte", labels)):
+        for stem, array in (
+            (f"{start}-images-idx3-ubyte", images),
+            (f"{start}-labels-idx1-ubyte", labels),
+        ):
             path = folder / (f"{stem}.gz" if zipped else stem)
             path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
     return images, labels

@@ -1,4 +1,6 @@
-"""The augmentations: each operator against torchvision image by image, the draws' distributions, bad input."""
+"""The augmentations: each operator against torchvision image by image, the draws' distributions,
+bad input.
+"""
 
 import dataclasses
 import itertools
@@ -26,7 +28,13 @@ from contrastlib.image_operations import (
     shift_hue_,
 )
 
-STILL = {"crop": (1.0, 1.0), "ratio": (1.0, 1.0), "jitter_probability": 0.0, "grayscale": 0.0, "flip": 0.0}
+STILL = {
+    "crop": (1.0, 1.0),
+    "ratio": (1.0, 1.0),
+    "jitter_probability": 0.0,
+    "grayscale": 0.0,
+    "flip": 0.0,
+}
 
 
 def seeded(seed=0):
@@ -34,11 +42,15 @@ def seeded(seed=0):
 
 
 def pictures(batch=5, channels=3, height=32, width=32, seed=0):
-    return torch.randint(0, 256, (batch, channels, height, width), dtype=torch.uint8, generator=seeded(seed))
+    return torch.randint(
+        0, 256, (batch, channels, height, width), dtype=torch.uint8, generator=seeded(seed)
+    )
 
 
 def colours(low=0.0, high=1.0, batch=5, channels=3):
-    """Float images; the last has few colours, so that many pixels are grey or have two equal channels."""
+    """Float images; the last has few colours, so that many pixels are grey or have two equal
+    channels.
+    """
     x = torch.rand(batch, channels, 12, 10, generator=seeded())
     x[-1] = (2 * x[-1]).round() / 2
     return low + (high - low) * x
@@ -48,27 +60,44 @@ def distance(x, y):
     return (x - y).abs().max().item()
 
 
-# ---------------------------------------------------------------- each operator against torchvision's
+# ---------------------------------------------------------------- each operator against
+# torchvision's
 
 
-@pytest.mark.parametrize("size", [(32, 32), (40, 36), (64, 50), (8, 12)])  # the last shrinks, hence is antialiased
+@pytest.mark.parametrize(
+    "size", [(32, 32), (40, 36), (64, 50), (8, 12)]
+)  # the last shrinks, hence is antialiased
 def test_resized_crop_is_torchvisions(size):
     images = pictures(height=40, width=36)
-    top, left, height, width = (3, 0, 7, 39, 15), (6, 0, 1, 0, 35), (10, 40, 33, 1, 25), (30, 36, 9, 36, 1)
+    top, left, height, width = (
+        (3, 0, 7, 39, 15),
+        (6, 0, 1, 0, 35),
+        (10, 40, 33, 1, 25),
+        (30, 36, 9, 36, 1),
+    )
     boxes = list(zip(top, left, height, width, strict=True))
-    expected = [tv.resized_crop(i / 255, *box, list(size)) for i, box in zip(images, boxes, strict=True)]
+    expected = [
+        tv.resized_crop(i / 255, *box, list(size)) for i, box in zip(images, boxes, strict=True)
+    ]
     result = resized_crop(images, *torch.tensor(boxes).float().T, size)
     assert distance(result, torch.stack(expected)) < 1e-5
 
     flip = torch.tensor([True, False, True, True, False])
     expected = [tv.horizontal_flip(i) if f else i for i, f in zip(expected, flip, strict=True)]
-    assert distance(resized_crop(images, *torch.tensor(boxes).float().T, size, flip), torch.stack(expected)) < 1e-5
+    assert (
+        distance(
+            resized_crop(images, *torch.tensor(boxes).float().T, size, flip), torch.stack(expected)
+        )
+        < 1e-5
+    )
 
 
 def test_enlarging_needs_no_antialiasing():
     images, box = pictures(1, height=20, width=20), (2, 3, 11, 9)
     plain = tv.resized_crop(images / 255, *box, [32, 32], antialias=False)
-    assert distance(resized_crop(images, *torch.tensor(box).float()[:, None], (32, 32)), plain) < 1e-5
+    assert (
+        distance(resized_crop(images, *torch.tensor(box).float()[:, None], (32, 32)), plain) < 1e-5
+    )
 
 
 FACTORS = torch.tensor([0.6, 0.8, 1.0, 1.2, 1.4])
@@ -76,18 +105,26 @@ FACTORS = torch.tensor([0.6, 0.8, 1.0, 1.2, 1.4])
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("place", "reference"), [(0, tv.adjust_brightness), (1, tv.adjust_contrast), (2, tv.adjust_saturation)]
+    ("place", "reference"),
+    [(0, tv.adjust_brightness), (1, tv.adjust_contrast), (2, tv.adjust_saturation)],
 )
 def test_colour_factors_are_torchvisions(place, reference, channels):
     x, factors = colours(channels=channels), [torch.ones(5)] * 3
     factors[place] = FACTORS
-    expected = torch.stack([reference(image, factor.item()) for image, factor in zip(x, FACTORS, strict=True)])
-    assert distance(adjust_colour(x, *factors), expected) < 1e-4  # torchvision's luma weights sum to 0.9999
+    expected = torch.stack(
+        [reference(image, factor.item()) for image, factor in zip(x, FACTORS, strict=True)]
+    )
+    assert (
+        distance(adjust_colour(x, *factors), expected) < 1e-4
+    )  # torchvision's luma weights sum to 0.9999
 
 
 def test_saturation_0_is_grayscale():
     one = torch.ones(5)
-    assert distance(adjust_colour(colours(), one, one, 0 * one), tv.rgb_to_grayscale(colours(), 3)) < 2e-4
+    assert (
+        distance(adjust_colour(colours(), one, one, 0 * one), tv.rgb_to_grayscale(colours(), 3))
+        < 2e-4
+    )
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -106,14 +143,18 @@ def test_colour_map_is_torchvisions_in_any_order_where_nothing_is_clamped(order)
 @settings(deadline=None, max_examples=25)
 @given(turns=st.lists(st.floats(-0.5, 0.5, width=32), min_size=5, max_size=5))
 def test_shift_hue_is_torchvisions(turns):
-    expected = torch.stack([tv.adjust_hue(image, turn) for image, turn in zip(colours(), turns, strict=True)])
+    expected = torch.stack(
+        [tv.adjust_hue(image, turn) for image, turn in zip(colours(), turns, strict=True)]
+    )
     assert distance(shift_hue_(colours(), torch.tensor(turns)), expected) < 1e-5
 
 
 def test_hue_rotation_turns_the_chroma():
     x, one, turns = colours(0.4, 0.6), torch.ones(5), torch.linspace(-0.4, 0.4, 5)
     yiq = torch.tensor(YIQ, dtype=torch.float64)
-    for image, turn, result in zip(x.double(), turns.tolist(), adjust_colour(x, one, one, one, turns), strict=True):
+    for image, turn, result in zip(
+        x.double(), turns.tolist(), adjust_colour(x, one, one, one, turns), strict=True
+    ):
         c, s = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
         rotation = torch.tensor([[1, 0, 0], [0, c, s], [0, -s, c]], dtype=torch.float64)
         expected = torch.einsum("ij,jhw->ihw", yiq.inverse() @ rotation @ yiq, image)
@@ -122,14 +163,23 @@ def test_hue_rotation_turns_the_chroma():
 
 @pytest.mark.parametrize("most", [0.1, 0.4])
 def test_how_far_the_two_hues_differ(most):
-    """On photographs, in steps of 1/255: as far as either moves a channel, or within a factor of four of it."""
-    photographs = torch.stack([torch.tensor(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")])
+    """On photographs, in steps of 1/255: as far as either moves a channel, or within a factor of
+    four of it.
+    """
+    photographs = torch.stack(
+        [torch.tensor(load_sample_image(name)) for name in ("china.jpg", "flower.jpg")]
+    )
     x = tv.resize(photographs.permute(0, 3, 1, 2), [96, 96]).float() / 255
     x = x.unfold(2, 32, 32).unfold(3, 32, 32).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 32, 32)
     one, turns = torch.ones(len(x)), (torch.rand(len(x), generator=seeded()) * 2 - 1) * most
     hsv, yiq = shift_hue_(x.clone(), turns), adjust_colour(x, one, one, one, turns).clamp(0, 1)
-    moved, turned, apart = ((a - b).abs().mean().item() for a, b in ((hsv, x), (yiq, x), (hsv, yiq)))
-    print(f"hue up to {most}: HSV moves {255 * moved:.1f}, YIQ {255 * turned:.1f}, apart {255 * apart:.1f}")
+    moved, turned, apart = (
+        (a - b).abs().mean().item() for a, b in ((hsv, x), (yiq, x), (hsv, yiq))
+    )
+    print(
+        f"hue up to {most}: HSV moves {255 * moved:.1f}, YIQ {255 * turned:.1f}, "
+        f"apart {255 * apart:.1f}"
+    )
     assert max(moved, turned) / 4 < apart < 4 * min(moved, turned)
 
 
@@ -143,13 +193,18 @@ def test_both_hues_turn_the_same_way():
 @pytest.mark.parametrize("hue_space", ["hsv", "yiq"])
 def test_hue_leaves_greys_alone(hue_space):
     grey = pictures(channels=1).expand(-1, 3, -1, -1)
-    augment = Augmentation(**STILL | {"jitter_probability": 1}, brightness=0, contrast=0, hue=0.5, hue_space=hue_space)
+    augment = Augmentation(
+        **STILL | {"jitter_probability": 1}, brightness=0, contrast=0, hue=0.5, hue_space=hue_space
+    )
     assert distance(augment(grey), grey / 255) < 1e-6
 
 
 def test_gaussian_blur_is_torchvisions():
     sigmas = torch.tensor([0.1, 0.4, 0.9, 2.0, 1e-3])
-    expected = [tv.gaussian_blur(image, 7, [sigma.item()]) for image, sigma in zip(colours(), sigmas, strict=True)]
+    expected = [
+        tv.gaussian_blur(image, 7, [sigma.item()])
+        for image, sigma in zip(colours(), sigmas, strict=True)
+    ]
     result = gaussian_blur(colours(), sigmas, 3)
     assert distance(result, torch.stack(expected)) < 1e-5
     assert torch.equal(result[-1], colours()[-1])  # a sigma far below a pixel is no blur
@@ -160,7 +215,11 @@ def test_gaussian_blur_is_torchvisions():
 
 @pytest.mark.parametrize(
     ("scale", "ratio"),
-    [((0.2, 1.0), (3 / 4, 4 / 3)), ((0.08, 0.5), (0.5, 2.0)), ((0.95, 1.0), (1.4, 1.5))],  # the last never fits
+    [
+        ((0.2, 1.0), (3 / 4, 4 / 3)),
+        ((0.08, 0.5), (0.5, 2.0)),
+        ((0.95, 1.0), (1.4, 1.5)),
+    ],  # the last never fits
 )
 def test_crops_are_distributed_as_torchvisions(scale, ratio):
     n, size = 4000, (32, 40) if ratio[0] < 1 else (32, 32)
@@ -172,7 +231,9 @@ def test_crops_are_distributed_as_torchvisions(scale, ratio):
     aspect = (math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * u[10:20]).exp()
     boxes = torch.stack(crop_boxes(area, aspect, u[20], u[21], *size), dim=1).double()
     assert torch.equal(boxes, boxes.round())
-    if ratio[0] > 1:  # then torchvision takes the largest crop of the smallest ratio, here the first one drawn
+    if (
+        ratio[0] > 1
+    ):  # then torchvision takes the largest crop of the smallest ratio, here the first one drawn
         assert (boxes[:, 3] == 32).all()
         assert (boxes[:, 2] <= 32).all()
         return
@@ -180,7 +241,11 @@ def test_crops_are_distributed_as_torchvisions(scale, ratio):
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 0] + boxes[:, 2] <= height).all()
     assert (boxes[:, 1] + boxes[:, 3] <= width).all()
-    for draws in (lambda b: b, lambda b: b**2, lambda b: b[:, 2:3] * b[:, 3:4]):  # means, spreads, area
+    for draws in (
+        lambda b: b,
+        lambda b: b**2,
+        lambda b: b[:, 2:3] * b[:, 3:4],
+    ):  # means, spreads, area
         ours, theirs = draws(boxes), draws(expected)
         error = (ours.var(dim=0) / n + theirs.var(dim=0) / n).sqrt()
         assert ((ours.mean(dim=0) - theirs.mean(dim=0)).abs() < 5 * error).all()
@@ -206,7 +271,9 @@ def test_jitter_is_uniform_and_sometimes_left_out():
     assert abs(factors.mean() - 1) < 0.03
     assert abs(factors.std() - 0.8 / 12**0.5) < 0.02
     still["jitter_probability"] = 0.25
-    unmoved = (factors_of(Augmentation(**still, contrast=0, saturation=0, hue=0), images) - 1).abs() < 1e-5
+    unmoved = (
+        factors_of(Augmentation(**still, contrast=0, saturation=0, hue=0), images) - 1
+    ).abs() < 1e-5
     assert abs(unmoved.float().mean() - 0.75) < 0.05
 
 
@@ -218,7 +285,9 @@ def test_jitter_is_uniform_and_sometimes_left_out():
 def test_probabilities(operator, reference, hue_space):
     images = pictures(400, height=6, width=6)
     for probability in (0.0, 0.3, 1.0):
-        views = Augmentation(**STILL | {operator: probability}, hue_space=hue_space)(images, seeded())
+        views = Augmentation(**STILL | {operator: probability}, hue_space=hue_space)(
+            images, seeded()
+        )
         changed = (views - reference(images / 255)).abs().amax((1, 2, 3)) < 2e-4
         unchanged = (views - images / 255).abs().amax((1, 2, 3)) < 2e-4
         assert (changed ^ unchanged).all()
@@ -237,15 +306,23 @@ def test_blur_happens_as_often_as_told():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_views(hue_space, channels):
     images = pictures(1, channels).expand(6, -1, -1, -1)  # six times the same image
-    augment = Augmentation(hue_space=hue_space, blur=0.5, mean=(0.5,) * channels, std=(0.25,) * channels)
+    augment = Augmentation(
+        hue_space=hue_space, blur=0.5, mean=(0.5,) * channels, std=(0.25,) * channels
+    )
     generator = seeded()
-    first, second, again = augment(images, generator), augment(images, generator), augment(images, seeded())
+    first, second, again = (
+        augment(images, generator),
+        augment(images, generator),
+        augment(images, seeded()),
+    )
     assert torch.equal(first, again)
     assert first.shape == images.shape
     assert first.dtype == torch.float32
     assert -2 <= first.min() < first.max() <= 2
     for i, j in itertools.combinations(torch.cat([first, second]), 2):
-        assert distance(i, j) > 0.1  # no image shares its draw with another, nor a view with the other view
+        assert (
+            distance(i, j) > 0.1
+        )  # no image shares its draw with another, nor a view with the other view
 
 
 def test_settings_share_their_crops():
@@ -280,7 +357,9 @@ def test_autocast_changes_nothing(hue_space):
 
 @pytest.mark.parametrize("hue_space", ["hsv", "yiq"])
 def test_no_value_is_read(hue_space):
-    """FakeTensorMode raises where a value is asked for, which is where a GPU would make the processor wait."""
+    """FakeTensorMode raises where a value is asked for, which is where a GPU would make the
+    processor wait.
+    """
     with FakeTensorMode():
         images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
         views = Augmentation(hue_space=hue_space, blur=0.5, mean=(0.5,) * 3, std=(0.2,) * 3)(images)
@@ -309,7 +388,11 @@ def test_no_value_is_read(hue_space):
         ({"size": 0}, ValueError, "size is 0; give a whole number of pixels"),
         ({"mean": (0.5,)}, ValueError, "give both"),
         ({"mean": (0.5,), "std": (0.0,)}, ValueError, "std is 0.0"),
-        ({"mean": "nan", "std": (0.2, 0.2, 0.2)}, ValueError, "mean is 'nan'; give one finite number a channel"),
+        (
+            {"mean": "nan", "std": (0.2, 0.2, 0.2)},
+            ValueError,
+            "mean is 'nan'; give one finite number a channel",
+        ),
         ({"mean": (float("nan"),), "std": (0.2,)}, ValueError, "give one finite number a channel"),
     ],
 )
@@ -320,7 +403,7 @@ def test_bad_settings(setting, error, message):
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.longdouble, np.float16, Fraction])
 def test_other_numbers_become_pythons(kind):
-    """So a recipe that holds them can be written to JSON and to a checkpoint, compared and hashed."""
+    """So a recipe that holds them can be written to JSON or a checkpoint, and hashed."""
     half = kind(0.5)
     augment = Augmentation(
         crop=(half, kind(1)),

@@ -1,4 +1,6 @@
-"""The bench runs, names its baselines, and times candidates that compute the same thing. Never a timed test."""
+"""The bench runs, names its baselines, and times candidates that compute the same thing. Never a
+timed test.
+"""
 
 import json
 import subprocess
@@ -49,9 +51,15 @@ def test_candidates_compute_the_same_gradient(kind):
     features = rows.unit(8, 32, device, 0)
     ours = project_to_tangent(row["contrastlib"](), features)
     for name, run in row.items():
-        if name not in ("floor", "contrastlib", "lightly NTXentLoss"):  # lightly's bank holds other rows
+        if name not in (
+            "floor",
+            "contrastlib",
+            "lightly NTXentLoss",
+        ):  # lightly's bank holds other rows
             # along the sphere, since one of them normalises what it is given
-            torch.testing.assert_close(project_to_tangent(run(), features), ours, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                project_to_tangent(run(), features), ours, rtol=1e-4, atol=1e-6
+            )
 
 
 def test_metrics_agree():
@@ -109,7 +117,9 @@ def test_off_the_processor_all_rows_share_ten_minutes():
 def test_a_slow_row_stops_after_its_patience(monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(speed_table.time, "perf_counter", lambda: float(next(clock)))
-    measured = speed_table.measure({"one": int, "two": int}, torch.device("cpu"), rounds=50, patience=30)
+    measured = speed_table.measure(
+        {"one": int, "two": int}, torch.device("cpu"), rounds=50, patience=30
+    )
     assert 1 <= measured["one"]["rounds"] < 10
     assert measured["one"]["ratio"] == 1
 

@@ -1,4 +1,6 @@
-"""The built book in a browser without a network: every page, light and dark, on a desk and on a phone, from a disk."""
+"""The built book in a browser without a network: every page, light and dark, on a desk and on a
+phone, from a disk.
+"""
 
 import re
 from contextlib import contextmanager
@@ -12,15 +14,27 @@ import yaml
 
 import colab
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`")
-sync_api = pytest.importorskip("playwright.sync_api", reason="the book's browser test needs `pip install playwright`")
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`"
+)
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="the book's browser test needs `pip install playwright`"
+)
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
 SHOTS = ROOT / "_build" / "screenshots"
-PAGES = sorted(p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts)
-PREFIX = "/" + yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"].rstrip("/").split("/")[-1]
-# What a page can say about itself, as a list of problems. Alternative texts are asked of drawings, too.
+PAGES = sorted(
+    p.relative_to(HTML).as_posix() for p in HTML.rglob("*.html") if "_static" not in p.parts
+)
+PREFIX = (
+    "/"
+    + yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    .rstrip("/")
+    .split("/")[-1]
+)
+# What a page can say about itself, as a list of problems. Alternative texts are asked of drawings,
+# too.
 LOOK = r"""async () => {
   const found = [], all = (what) => [...document.querySelectorAll(what)];
   await window.MathJax?.startup?.promise.catch((error) => found.push("maths error: " + error.message));
@@ -58,11 +72,17 @@ LOOK = r"""async () => {
 
 
 class Site(SimpleHTTPRequestHandler):
-    """_build/html under the prefix that GitHub Pages gives it, so that an address from the root shows up as missing."""
+    """_build/html under the prefix that GitHub Pages gives it, so that an address from the root
+    shows up as missing.
+    """
 
     def translate_path(self, path):
         path = unquote(urlsplit(path).path)
-        return str(HTML / path.removeprefix(PREFIX + "/")) if path.startswith(PREFIX + "/") else "/nowhere"
+        return (
+            str(HTML / path.removeprefix(PREFIX + "/"))
+            if path.startswith(PREFIX + "/")
+            else "/nowhere"
+        )
 
     def log_message(self, *args):
         pass
@@ -80,7 +100,9 @@ def site():
 
 @pytest.fixture(scope="module")
 def look(chromium):
-    """A function that returns a browser window of a theme and a width; its pages share the cached scripts."""
+    """A function that returns a browser window of a theme and a width; its pages share the cached
+    scripts.
+    """
     contexts = {}
 
     def window(theme, width):
@@ -96,12 +118,17 @@ def look(chromium):
 
 @contextmanager
 def opened(look, url, theme="light", width=1280, plant=""):
-    """The page at url, loaded, and the list of its problems, which grows. `plant`: HTML put into the home page."""
+    """The page at url, loaded, and the list of its problems, which grows. `plant`: HTML put into
+    the home page.
+    """
     page = look(theme, width).new_page()
     problems = []
 
     def asked(request):
-        if request.url.split(":")[0] not in ("data", "blob", "file") and urlsplit(request.url).hostname != "127.0.0.1":
+        if (
+            request.url.split(":")[0] not in ("data", "blob", "file")
+            and urlsplit(request.url).hostname != "127.0.0.1"
+        ):
             problems.append(f"asks another host: {request.url}")
 
     def answered(response):
@@ -131,15 +158,21 @@ def examine(page, theme):
     """The problems of the page as it stands, in the theme that the reader's system asks for."""
     page.emulate_media(color_scheme=theme)
     try:
-        page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'", timeout=3000)
+        page.wait_for_function(
+            f"document.documentElement.dataset.theme === '{theme}'", timeout=3000
+        )
     except sync_api.TimeoutError:
         return [f"theme is not {theme}"]
     return page.evaluate(LOOK)
 
 
-@pytest.mark.parametrize(("width", "first", "second"), [(1280, "light", "dark"), (390, "dark", "light")])
+@pytest.mark.parametrize(
+    ("width", "first", "second"), [(1280, "light", "dark"), (390, "dark", "light")]
+)
 def test_every_page_reads_well_without_a_network(look, site, width, first, second):
-    """One visit a page: how it looks, what axe-core holds against it, and its picture, in both themes."""
+    """One visit a page: how it looks, what axe-core holds against it, and its picture, in both
+    themes.
+    """
     SHOTS.mkdir(exist_ok=True)
     problems = {}
     for name in PAGES:
@@ -154,7 +187,9 @@ def test_every_page_reads_well_without_a_network(look, site, width, first, secon
 
 
 def violations(page):
-    """What axe-core holds against the page as it stands: its rule, and the first element that breaks it."""
+    """What axe-core holds against the page as it stands: its rule, and the first element that
+    breaks it.
+    """
     found = axe.Axe().run(page).response["violations"]
     return [f"{rule['id']}: {rule['help']}, {rule['nodes'][0]['html'][:80]}" for rule in found]
 
@@ -168,7 +203,9 @@ def test_a_planted_violation_is_found(look, site):
 def test_every_page_reads_well_from_a_disk(look, site):
     problems = {}
     for name in PAGES:
-        if name != "404.html":  # only a server shows it, so its addresses start at the server's root
+        if (
+            name != "404.html"
+        ):  # only a server shows it, so its addresses start at the server's root
             with opened(look, (HTML / name).as_uri()) as (_, problems[name]):
                 pass
     assert not any(problems.values()), {name: found for name, found in problems.items() if found}
@@ -182,7 +219,11 @@ def test_every_link_within_the_book_leads_somewhere(site):
         for link in re.findall(r'<a\b[^>]*\bhref="([^"]+)"', text):
             path, _, anchor = unquote(urljoin(url, link)).partition("#")
             if path.startswith(site):
-                found = anchor in anchors[path] if path in anchors else (HTML / path[len(site) :]).is_file()
+                found = (
+                    anchor in anchors[path]
+                    if path in anchors
+                    else (HTML / path[len(site) :]).is_file()
+                )
                 broken += [] if found else [f"{url}: {link}"]
     assert not broken
 
@@ -227,11 +268,19 @@ def test_every_page_says_whose_it_is_and_has_a_picture_for_links():
 
 
 def test_the_colab_copy_quotes_the_runs_that_are_here():
-    """Other numbers may differ in their last digits from machine to machine; those of stored runs may not."""
+    """Other numbers may differ in their last digits from machine to machine; those of stored runs
+    may not.
+    """
     executed, quoted = colab.executed_values(), colab.Writer().values
-    names = {name for name in executed if name.startswith("reproduction-") and not name.endswith("run-time")}
+    names = {
+        name
+        for name in executed
+        if name.startswith("reproduction-") and not name.endswith("run-time")
+    }
     assert len(names) > 10
-    assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, "run: make colab"
+    assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, (
+        "run: make colab"
+    )
 
 
 def test_search_finds_the_temperature(look, site):
@@ -242,7 +291,9 @@ def test_search_finds_the_temperature(look, site):
 
 
 def test_the_book_is_light(site):
-    sizes = {p.relative_to(HTML).as_posix(): p.stat().st_size for p in HTML.rglob("*") if p.is_file()}
+    sizes = {
+        p.relative_to(HTML).as_posix(): p.stat().st_size for p in HTML.rglob("*") if p.is_file()
+    }
     assert {name: size for name, size in sizes.items() if name in PAGES and size > 1.5e6} == {}
     assert sum(sizes.values()) < 15e6
 
@@ -253,7 +304,10 @@ IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
 @pytest.mark.parametrize(
     ("plant", "problem"),
     [
-        ('<img alt="far" src="https://example.com/x.png">', "asks another host: https://example.com/x.png"),
+        (
+            '<img alt="far" src="https://example.com/x.png">',
+            "asks another host: https://example.com/x.png",
+        ),
         ('<script src="missing.js"></script>', "request failed, 404"),
         ("<script>console.warn('careful')</script>", "console warning: careful"),
         ("<script>console.error('broken')</script>", "console error: broken"),
@@ -277,7 +331,10 @@ IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
             '<div class="solution toggle-hidden"><p class="admonition-title">S</p><p style="height: 40px"></p></div>',
             "band below",
         ),
-        ("<script>onload = () => (document.documentElement.dataset.theme = 'dark')</script>", "theme is not light"),
+        (
+            "<script>onload = () => (document.documentElement.dataset.theme = 'dark')</script>",
+            "theme is not light",
+        ),
     ],
 )
 def test_a_planted_defect_is_found(look, site, plant, problem):

@@ -1,4 +1,6 @@
-"""The notebooks for Colab: never stale, the same code as the book's, and nothing in them that Colab shows raw."""
+"""The notebooks for Colab: never stale, the same code as the book's, and nothing in them that Colab
+shows raw.
+"""
 
 import re
 import subprocess
@@ -30,7 +32,9 @@ def test_not_stale(name, writer):
 
 def test_nothing_else_lies_there():
     assert {path.stem for path in (ROOT / "colab").glob("*.ipynb")} == set(colab.chapters())
-    assert set(colab.Writer().values) == {body for name in colab.chapters() for body in colab.asked(name)}
+    assert set(colab.Writer().values) == {
+        body for name in colab.chapters() for body in colab.asked(name)
+    }
 
 
 @each_chapter
@@ -55,7 +59,9 @@ def test_says_how_long_it_takes(name):
 def test_the_same_code(name):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
     book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
-    assert code[1:] == [cell.source for cell in book if "remove-cell" not in cell.metadata.get("tags", [])]
+    assert code[1:] == [
+        cell.source for cell in book if "remove-cell" not in cell.metadata.get("tags", [])
+    ]
     assert "import contrastlib" in code[0]
 
 
@@ -64,7 +70,9 @@ def test_below_each_figure_stands_its_caption(name, writer):
     cells = read(name).cells
     figures = {}
     for cell in colab.source(name).cells:
-        if "figure" in cell.metadata.get("mystnb", {}) and "remove-cell" not in cell.metadata.get("tags", []):
+        if "figure" in cell.metadata.get("mystnb", {}) and "remove-cell" not in cell.metadata.get(
+            "tags", []
+        ):
             figures[cell.id] = cell.metadata.mystnb.figure
     assert figures
     for above, below in pairwise(cells):
@@ -90,7 +98,9 @@ def test_the_title_comes_first_and_then_the_link_and_the_installation(name):
 
 def test_labels_are_numbered_kind_by_kind():
     numbering = colab.Numbering(3, "page.html")
-    text = "$$ (eq-one)\n```{figure} x.svg\n:alt: none\n:name: fig-one\n```\n(sec-one)=\n$$ (eq-two)"
+    text = (
+        "$$ (eq-one)\n```{figure} x.svg\n:alt: none\n:name: fig-one\n```\n(sec-one)=\n$$ (eq-two)"
+    )
     numbering.read(nbformat.v4.new_markdown_cell(text))
     assert numbering.found == {
         "eq-one": ("(3.1)", "page.html#equation-eq-one"),
@@ -110,11 +120,15 @@ def test_every_reference_is_known(writer):
 
 def test_directives_nest(writer):
     text = writer.text("````{dropdown} Why?\nBecause\n```{admonition} Note\nof this.\n```\n````")
-    assert text == ("<details><summary>Why?</summary>\n\nBecause\n> **Note**\n>\n> of this.\n\n</details>")
+    assert text == (
+        "<details><summary>Why?</summary>\n\nBecause\n> **Note**\n>\n> of this.\n\n</details>"
+    )
 
 
 def test_runs(tmp_path):
-    """One of them as Colab would run it, library at hand; the book's own run has the same code of all."""
+    """One of them as Colab would run it, library at hand; the book's own run has the same code of
+    all.
+    """
     nbformat.write(read("gradients"), tmp_path / "gradients.ipynb")
     command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "gradients.ipynb"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -1,4 +1,6 @@
-"""The course archive: no solution where students look, slides that need no network, the same bytes every time."""
+"""The course archive: no solution where students look, slides that need no network, the same bytes
+every time.
+"""
 
 import re
 import zipfile
@@ -14,8 +16,12 @@ import colab
 
 CHAPTERS = colab.chapters()
 FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
-each_chapter = pytest.mark.parametrize(("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS)
-VALUES = {body: "1.5" for name in CHAPTERS for body in colab.asked(name)}  # made up: chapters are not executed here
+each_chapter = pytest.mark.parametrize(
+    ("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS
+)
+VALUES = {
+    body: "1.5" for name in CHAPTERS for body in colab.asked(name)
+}  # made up: chapters are not executed here
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><path d="M0 0L9 5" stroke="gray"/></svg>'
 SQUARE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 IMAGE = f"<img id='square' alt='a digit' src='{SQUARE}' style='width: 100%; aspect-ratio: 1'>"
@@ -27,7 +33,9 @@ HTML = (
 
 
 def executed(folder):
-    """The first chapter as if it had been executed: its first figure, and HTML with a script beside it."""
+    """The first chapter as if it had been executed: its first figure, and HTML with a script beside
+    it.
+    """
     book = colab.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     for kind, data in (("image/svg+xml", DRAWING), ("text/html", HTML)):
@@ -70,9 +78,18 @@ def test_every_chapter_has_its_three_files(folder):
     expected = {
         f"{start}/{name}.{end}"
         for name in FILES
-        for start, end in (("students", "ipynb"), ("lecturer/solutions", "ipynb"), ("slides", "html"))
+        for start, end in (
+            ("students", "ipynb"),
+            ("lecturer/solutions", "ipynb"),
+            ("slides", "html"),
+        )
     }
-    documents = ("students/lab_sheet", "lecturer/guide", "lecturer/exam_questions", "lecturer/exam_answers")
+    documents = (
+        "students/lab_sheet",
+        "lecturer/guide",
+        "lecturer/exam_questions",
+        "lecturer/exam_answers",
+    )
     expected |= {f"{name}.{end}" for name in documents for end in ("md", "html")}
     expected |= {"README.md", "LICENSE", "LICENSE-TEXT.md", "slides/mathjax/tex-chtml.js"}
     assert {name for name in found if not name.startswith("slides/mathjax/")} == expected - {
@@ -85,7 +102,9 @@ def test_every_chapter_has_its_three_files(folder):
 def test_solutions_are_with_the_lecturer_alone(name, file, folder):
     writer = colab.Writer()
     writer.values = VALUES
-    handed_out = "\n".join(cell.source for cell in notebook(folder / "students" / f"{file}.ipynb").cells)
+    handed_out = "\n".join(
+        cell.source for cell in notebook(folder / "students" / f"{file}.ipynb").cells
+    )
     handed_out += (folder / "slides" / f"{file}.html").read_text()
     kept = prose(folder / "lecturer" / "solutions" / f"{file}.ipynb")
     for line in solutions(name, writer):
@@ -99,7 +118,9 @@ def test_solutions_are_with_the_lecturer_alone(name, file, folder):
 def test_an_empty_cell_follows_each_exercise(name, file, folder):
     cells = notebook(folder / "students" / f"{file}.ipynb").cells
     text = "\n".join(cell.source for cell in colab.source(name).cells)
-    exercises = re.findall(r"^(`{3,})\{exercise\} (\w+).*\n:label: (\S+)\n((?:.*\n)*?)\1$", text, re.MULTILINE)
+    exercises = re.findall(
+        r"^(`{3,})\{exercise\} (\w+).*\n:label: (\S+)\n((?:.*\n)*?)\1$", text, re.MULTILINE
+    )
     assert len(exercises) >= 4
     expected = []
     for _, grade, label, body in exercises:
@@ -113,7 +134,9 @@ def test_an_empty_cell_follows_each_exercise(name, file, folder):
     for above, cell in pairwise(cells):
         if cell in answers and above not in answers:
             number += 1
-            assert re.findall(r"^\*\*Exercise \d+\.(\d+)\*\*", above.source, re.MULTILINE) == [str(number)]
+            assert re.findall(r"^\*\*Exercise \d+\.(\d+)\*\*", above.source, re.MULTILINE) == [
+                str(number)
+            ]
     assert number == len(exercises)
 
 
@@ -125,7 +148,9 @@ def test_the_rest_of_a_chapter_is_there(name, file, folder):
     for kind in ("students", "lecturer/solutions"):
         cells = notebook(folder / kind / f"{file}.ipynb").cells
         assert [cell.source for cell in cells if cell.cell_type == "code" and cell.source] == code
-        assert not re.search(r"\{[\w:-]+\}`|^[`:]{3,}\{|\0", prose(folder / kind / f"{file}.ipynb"), re.MULTILINE)
+        assert not re.search(
+            r"\{[\w:-]+\}`|^[`:]{3,}\{|\0", prose(folder / kind / f"{file}.ipynb"), re.MULTILINE
+        )
 
 
 def test_answers_stand_apart(folder):
@@ -140,11 +165,15 @@ def test_answers_stand_apart(folder):
     assert "## Two lectures" in guide
     assert "## A lab" not in guide
     assert "Marking" in (folder / "students" / "lab_sheet.md").read_text()
-    assert "mathjax" not in (folder / "students" / "lab_sheet.html").read_text()  # students/ may be handed out alone
+    assert (
+        "mathjax" not in (folder / "students" / "lab_sheet.html").read_text()
+    )  # students/ may be handed out alone
 
 
 def test_the_same_files_give_the_same_bytes(folder, tmp_path):
-    course.write(tmp_path / "again.zip", dict(reversed(course.files(VALUES, folder.parent).items())))
+    course.write(
+        tmp_path / "again.zip", dict(reversed(course.files(VALUES, folder.parent).items()))
+    )
     assert (tmp_path / "again.zip").read_bytes() == (folder.parent / "course.zip").read_bytes()
 
 
@@ -160,7 +189,9 @@ def test_a_slide_for_each_section():
     writer = course.Slides()
     writer.values = VALUES
     for name in CHAPTERS:
-        text = "\n".join(cell.source for cell in colab.source(name).cells if cell.cell_type == "markdown")
+        text = "\n".join(
+            cell.source for cell in colab.source(name).cells if cell.cell_type == "markdown"
+        )
         bare = re.sub(r"^(`{3,}).*\n[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
         sections = writer.sections(name, Path("nowhere"))
         assert len(sections) == len(re.findall(r"^#{1,2} ", bare, re.MULTILINE))
@@ -183,7 +214,9 @@ def test_sentences_end_where_they_end():
 
 @pytest.fixture
 def opened(folder, chromium):
-    """A function that opens a chapter's slides in a browser without a network, and says what went wrong."""
+    """A function that opens a chapter's slides in a browser without a network, and says what went
+    wrong.
+    """
 
     def open_slides(file, theme="light"):
         context = chromium.new_context(color_scheme=theme, viewport={"width": 1280, "height": 720})
@@ -228,16 +261,33 @@ def test_keys_turn_the_slides(opened):
 
     def at(key):
         page.keyboard.press(key)
-        assert page.evaluate("slides.filter((s) => getComputedStyle(s).visibility === 'visible').length") == 1
-        return page.evaluate("[now, location.hash, document.querySelector('section.now').ariaLabel]")
+        assert (
+            page.evaluate(
+                "slides.filter((s) => getComputedStyle(s).visibility === 'visible').length"
+            )
+            == 1
+        )
+        return page.evaluate(
+            "[now, location.hash, document.querySelector('section.now').ariaLabel]"
+        )
 
-    for key, n in [("ArrowRight", 2), ("ArrowDown", 3), ("ArrowLeft", 2), ("End", count), ("ArrowRight", count)]:
+    for key, n in [
+        ("ArrowRight", 2),
+        ("ArrowDown", 3),
+        ("ArrowLeft", 2),
+        ("End", count),
+        ("ArrowRight", count),
+    ]:
         assert at(key) == [n - 1, f"#{n}", f"{n} of {count}"]
     assert at("Home")[0] == 0
     assert at("ArrowLeft")[0] == 0
-    grounds = [page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor")]
+    grounds = [
+        page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor")
+    ]
     page.keyboard.press("t")
-    grounds.append(page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor"))
+    grounds.append(
+        page.evaluate("getComputedStyle(document.querySelector('section.now')).backgroundColor")
+    )
     assert grounds == ["rgb(20, 24, 30)", "rgb(255, 255, 255)"]
     assert page.evaluate("document.getElementById('made-up').textContent") == "ran"
     assert page.evaluate("[...document.images].every((i) => i.complete && i.naturalWidth && i.alt)")
@@ -245,7 +295,9 @@ def test_keys_turn_the_slides(opened):
     sides = page.evaluate(
         "(({ width, height }) => [width, height])(document.getElementById('square').getBoundingClientRect())"
     )
-    assert sides[0] == pytest.approx(sides[1], rel=0.02)  # an image inside a widget is not stretched to the slide
+    assert sides[0] == pytest.approx(
+        sides[1], rel=0.02
+    )  # an image inside a widget is not stretched to the slide
     pdf = page.pdf(prefer_css_page_size=True)
     page.close()
     assert len(re.findall(rb"/Type /Page\b", pdf)) == count  # one slide a page

@@ -17,7 +17,9 @@ def test_the_pictures_are_made_the_same_twice_and_leave_no_trace(tmp_path):
     assert int.from_bytes(png[16:20]) == 1200  # pixels wide, as sites that show links want them
 
 
-@pytest.mark.parametrize("arguments", [{"taus": ()}, {"taus": (0.0,)}, {"negatives": 0}, {"negatives": 5000}])
+@pytest.mark.parametrize(
+    "arguments", [{"taus": ()}, {"taus": (0.0,)}, {"negatives": 0}, {"negatives": 5000}]
+)
 def test_bad_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=r"give|must"):
         cover.whom_does_the_loss_push(**arguments)

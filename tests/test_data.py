@@ -1,7 +1,8 @@
-"""`load` and `stream`: the embedded digits, the arguments, ImageNet100 streamed, and what is refused.
+"""`load` and `stream`: the embedded digits, the arguments, ImageNet100 streamed, and what is
+refused.
 
-No test reaches the network, and none reads or writes anything of the user's. Where $CONTRASTLIB_DATA
-holds the real CIFAR sets, they are read too.
+No test reaches the network, and none reads or writes anything of the user's. Where
+$CONTRASTLIB_DATA holds the real CIFAR sets, they are read too.
 """
 
 import os
@@ -24,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("own_data_only")
 REAL = [
     name
     for name in ("cifar10", "cifar100")
-    if os.environ.get("CONTRASTLIB_DATA") and Path(os.environ["CONTRASTLIB_DATA"], name, "test").is_dir()
+    if os.environ.get("CONTRASTLIB_DATA")
+    and Path(os.environ["CONTRASTLIB_DATA"], name, "test").is_dir()
 ]
 
 
@@ -39,7 +41,9 @@ def test_digits_are_the_digits():
     assert images.dtype == torch.uint8
     assert images.shape == (1797, 1, 8, 8)
     pixels, labels = load_digits(return_X_y=True)
-    torch.testing.assert_close(images.flatten(1).double() * 16 / 255, torch.from_numpy(pixels), atol=0.5, rtol=0)
+    torch.testing.assert_close(
+        images.flatten(1).double() * 16 / 255, torch.from_numpy(pixels), atol=0.5, rtol=0
+    )
     assert torch.equal(torch.cat([train.labels, test.labels]), torch.from_numpy(labels))
     assert train.classes == tuple("0123456789")
 
@@ -62,15 +66,27 @@ def test_numbers_of_numpy_are_taken(kind, imagenet):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"name": "mnist"}, "there is no data set 'mnist'; the names are: digits, fashion-mnist, cifar10"),
-        ({"name": "digits", "split": "val"}, "digits has no split 'val'; the splits are: train, test"),
-        ({"name": "digits", "limit": 0}, "limit is 0; digits has 1437 train images: give 1 to 1437"),
+        (
+            {"name": "mnist"},
+            "there is no data set 'mnist'; the names are: digits, fashion-mnist, cifar10",
+        ),
+        (
+            {"name": "digits", "split": "val"},
+            "digits has no split 'val'; the splits are: train, test",
+        ),
+        (
+            {"name": "digits", "limit": 0},
+            "limit is 0; digits has 1437 train images: give 1 to 1437",
+        ),
         ({"name": "digits", "limit": 5000}, "limit is 5000"),
         ({"name": "digits", "limit": 0.5}, "limit is 0.5"),
         ({"name": "digits", "limit": np.float32(5)}, "limit is 5.0"),
         ({"name": "digits", "limit": np.int64(0)}, "limit is 0;"),
         ({"name": "digits", "limit": np.bool_(True)}, "limit is True;"),
-        ({"name": "imagenet100"}, 'many sizes, .* use stream\\("imagenet100", "train", transform=...\\)'),
+        (
+            {"name": "imagenet100"},
+            'many sizes, .* use stream\\("imagenet100", "train", transform=...\\)',
+        ),
     ],
 )
 def test_load_refuses(arguments, words):
@@ -105,7 +121,9 @@ def imagenet(root, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_stream_yields_every_listed_image_once(imagenet, workers):
-    loader = stream("imagenet100", root=imagenet, transform=v2.CenterCrop(24), batch_size=3, workers=workers)
+    loader = stream(
+        "imagenet100", root=imagenet, transform=v2.CenterCrop(24), batch_size=3, workers=workers
+    )
     assert loader.dataset.classes == ("n01558993", "n13040303")
     batches = list(loader)
     assert [len(index) for index, _, _ in batches] == [3, 3, 2]
@@ -135,7 +153,9 @@ def test_stream_refuses(imagenet, monkeypatch):
     assert "workers is -1" in error_of(lambda: stream("imagenet100", root=imagenet, workers=-1))
     image = folder / "train" / "n13040303" / "n13040303_2.JPEG"
     image.write_bytes(image.read_bytes()[:200])
-    assert f"{image} is damaged" in error_of(lambda: list(stream("imagenet100", root=imagenet, workers=0)))
+    assert f"{image} is damaged" in error_of(
+        lambda: list(stream("imagenet100", root=imagenet, workers=0))
+    )
     shutil.rmtree(folder / "val" / "n13040303")
     message = error_of(lambda: stream("imagenet100", "test", root=imagenet), FileNotFoundError)
     assert message == f"{folder / 'val'} lacks 1 of the 2 classes: n13040303"
@@ -158,5 +178,7 @@ if REAL:
         assert data.labels.bincount().tolist() == [10000 // count] * count
         assert list(data.classes) == sorted(data.classes)
         mean = data.images.float().mean(dim=(0, 2, 3)) / 255
-        published = {"cifar10": (0.4914, 0.4822, 0.4465), "cifar100": (0.5071, 0.4865, 0.4409)}[name]  # training images
+        published = {"cifar10": (0.4914, 0.4822, 0.4465), "cifar100": (0.5071, 0.4865, 0.4409)}[
+            name
+        ]  # training images
         assert (mean - torch.tensor(published)).abs().max() < 0.005

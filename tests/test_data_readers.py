@@ -1,4 +1,6 @@
-"""The files of torchvision's classes, and its download: generated in their true layout, never fetched."""
+"""The files of torchvision's classes, and its download: generated in their true layout, never
+fetched.
+"""
 
 import gzip
 import hashlib
@@ -39,18 +41,30 @@ def test_fashion_mnist_is_what_torchvision_reads(root, place, zipped, split):
 def test_damaged_fashion_mnist_is_named(root, zipped):
     raw = root / "FashionMNIST" / "raw"
     make_fashion(raw, zipped=zipped)
-    images, labels = (raw / f"train-{stem}{'.gz' * zipped}" for stem in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    images, labels = (
+        raw / f"train-{stem}{'.gz' * zipped}" for stem in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
     pack = gzip.compress if zipped else bytes
     whole = images.read_bytes()
-    for damaged in (whole[:-9], whole[:6], b"", pack(idx(noise(7, 28))), pack(b"<html>not found</html>")):
+    for damaged in (
+        whole[:-9],
+        whole[:6],
+        b"",
+        pack(idx(noise(7, 28))),
+        pack(b"<html>not found</html>"),
+    ):
         images.write_bytes(damaged)
         message = error_of(lambda: load("fashion-mnist", root=root))
         assert message.startswith(f"{images} is damaged: replace or delete it")
     images.write_bytes(whole)
     labels.write_bytes(pack(idx(np.zeros(6, np.uint8))))
-    assert f"7 images and {labels} 6 labels: replace both" in error_of(lambda: load("fashion-mnist", root=root))
+    assert f"7 images and {labels} 6 labels: replace both" in error_of(
+        lambda: load("fashion-mnist", root=root)
+    )
     labels.write_bytes(pack(idx(np.full(7, 10, np.uint8))))
-    assert "labels up to 10, but there are 10 classes" in error_of(lambda: load("fashion-mnist", root=root))
+    assert "labels up to 10, but there are 10 classes" in error_of(
+        lambda: load("fashion-mnist", root=root)
+    )
 
 
 def md5(path):
@@ -60,7 +74,9 @@ def md5(path):
 def test_svhn_files(root, monkeypatch):
     images, labels = noise(32, 32, 3, 11), np.arange(1, 12, dtype=np.uint8)[:, None] % 10
     path = root / "train_32x32.mat"
-    scipy.io.savemat(path, {"X": images, "y": np.where(labels == 0, 10, labels)})  # the files call a zero 10
+    scipy.io.savemat(
+        path, {"X": images, "y": np.where(labels == 0, 10, labels)}
+    )  # the files call a zero 10
     message = error_of(lambda: load("svhn", root=root))  # other bytes than the true file's
     assert message.startswith(f"{path} is damaged or not whole; delete it to download it again")
     monkeypatch.setitem(datasets.SVHN.split_list, "train", ["http://nowhere", path.name, md5(path)])
@@ -71,7 +87,9 @@ def test_svhn_files(root, monkeypatch):
     assert data.classes == tuple("0123456789")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("cifar10", datasets.CIFAR10), ("cifar100", datasets.CIFAR100)]
+)
 def test_cifar_files(root, name, kind, monkeypatch):
     folder = root / kind.base_folder
     folder.mkdir()
@@ -100,7 +118,9 @@ def test_cifar_files(root, name, kind, monkeypatch):
 def test_no_network_is_one_line(root, tmp_path, name, given):
     place = root if given else tmp_path / "cache" / "contrastlib"
     message = error_of(lambda: load(name, root=root if given else None), FileNotFoundError)
-    assert message.startswith(f"{name} is not in {place} and could not be downloaded: no network, no answer")
+    assert message.startswith(
+        f"{name} is not in {place} and could not be downloaded: no network, no answer"
+    )
     assert "name or service not known" in message
     assert f"images at {place / name}/{{train,test}}/CLASS/*" in message
 

@@ -78,7 +78,10 @@ def test_without_its_folder_one_line_says_where_it_belongs(squares):
     shutil.rmtree(squares / "squares")
     wanted = squares / "squares" / "train"
     message = error_of(lambda: load("squares"), FileNotFoundError)
-    assert message == f"there is no folder {wanted}: put the train images of squares at {wanted}/CLASS/*"
+    assert (
+        message
+        == f"there is no folder {wanted}: put the train images of squares at {wanted}/CLASS/*"
+    )
 
 
 def test_a_grey_entry_reads_the_same_files_as_grey(squares, monkeypatch):
@@ -106,7 +109,9 @@ def test_an_unknown_name_is_refused_everywhere(tmp_path):
         assert message.startswith("there is no data set ")
         assert message.endswith(f"the names are: {', '.join(DATASETS)}")
     message = error_of(lambda: recipes.paper("mnist"))
-    assert message == "the paper has no data set 'mnist'; it has: cifar10, cifar100, svhn, imagenet100"
+    assert (
+        message == "the paper has no data set 'mnist'; it has: cifar10, cifar100, svhn, imagenet100"
+    )
 
 
 def test_the_table_and_the_paper_agree():

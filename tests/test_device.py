@@ -1,9 +1,11 @@
-"""A whole training step on a pretend GPU, on a machine without one, and the losses under autocast on the CPU.
+"""A whole training step on a pretend GPU, on a machine without one, and the losses under autocast
+on the CPU.
 
-FakeTensorMode follows shapes, dtypes and devices without computing. On a pretend device it catches tensors left on the
-CPU, factories without device=, and whatever makes a GPU wait: .item(), `if tensor:`, boolean-mask indexing. It says
-nothing about numbers, kernels, autocast or speed, and lets .cpu() pass. The pretend device is a private API of PyTorch
-and, once registered, is there for good: so all of it runs in a process of its own.
+FakeTensorMode follows shapes, dtypes and devices without computing. On a pretend device it catches
+tensors left on the CPU, factories without device=, and whatever makes a GPU wait: .item(), `if
+tensor:`, boolean-mask indexing. It says nothing about numbers, kernels, autocast or speed, and lets
+.cpu() pass. The pretend device is a private API of PyTorch and, once registered, is there for good:
+so all of it runs in a process of its own.
 """
 
 from concurrent.futures import ProcessPoolExecutor
@@ -65,10 +67,18 @@ class MaskingBank(MemoryBank):
 
 
 def step(criterion, make_g, g_device=PRETEND, steps=2):
-    """Train; return the devices of the loss, the weights and all that g keeps. An error comes back as its text."""
+    """Train; return the devices of the loss, the weights and all that g keeps. An error comes back
+    as its text.
+    """
     with FakeTensorMode(), torch.autograd.set_multithreading_enabled(False):
         with torch.device(PRETEND):
-            layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+            layers = (
+                nn.Conv2d(3, 8, 3),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+            )
             encoder = nn.Sequential(*layers, nn.Linear(8, D))
         with torch.device(g_device):
             g = make_g(encoder)
@@ -78,7 +88,9 @@ def step(criterion, make_g, g_device=PRETEND, steps=2):
                 first, second = torch.randn(2, B, 3, 8, 8, device=PRETEND)
                 indices = torch.randint(N, (B,), device=PRETEND)
                 if g.other_view == "embeddings":
-                    features, other = F.normalize(encoder(torch.cat([first, second])), dim=1).chunk(2)
+                    features, other = F.normalize(encoder(torch.cat([first, second])), dim=1).chunk(
+                        2
+                    )
                 else:
                     features, other = F.normalize(encoder(first), dim=1), second
                 loss = criterion(features, **g.keys_for(indices, other))
@@ -100,7 +112,9 @@ def bank_step(bank, g_device=PRETEND):
 
 
 class CountKernels(TorchDispatchMode):
-    """Counts the operations that compute something: not views, and not memory that is only set aside."""
+    """Counts the operations that compute something: not views, and not memory that is only set
+    aside.
+    """
 
     def __init__(self):
         super().__init__()
@@ -110,18 +124,26 @@ class CountKernels(TorchDispatchMode):
         out = function(*args, **kwargs or {})
         name = function.overloadpacket.__name__
         computes = not function.is_view and "empty" not in name and name != "detach"
-        if computes and isinstance(out, (torch.Tensor, tuple)):  # not a question for a dtype or a device
+        if computes and isinstance(
+            out, (torch.Tensor, tuple)
+        ):  # not a question for a dtype or a device
             self.count += 1
         return out
 
 
 def kernels(loss_name, keys, ignored, tau_kind="number"):
-    """How many kernels a module launches on the pretended device: forward, and backward to the features."""
+    """How many kernels a module launches on the pretended device: forward, and backward to the
+    features.
+    """
     with FakeTensorMode(), torch.autograd.set_multithreading_enabled(False), torch.device(PRETEND):
         features = torch.empty(256, 128, requires_grad=True)
         bank = torch.empty(keys, 128)
         positive = torch.empty(256, dtype=torch.long)
-        tau = {"number": 0.2, "learnt": nn.Parameter(torch.empty(())), "individual": torch.empty(256)}[tau_kind]
+        tau = {
+            "number": 0.2,
+            "learnt": nn.Parameter(torch.empty(())),
+            "individual": torch.empty(256),
+        }[tau_kind]
         ignore = {0: None, 1: positive}.get(ignored)
         if ignored > 1:
             ignore = torch.empty(256, ignored, dtype=torch.long)
@@ -142,8 +164,12 @@ def kernels(loss_name, keys, ignored, tau_kind="number"):
 @pytest.fixture(scope="module")
 def elsewhere():
     if not hasattr(backends, SETUP):
-        pytest.skip(f"this PyTorch, {torch.__version__}, has no torch.utils.backend_registration.{SETUP}")
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=register_pretended_device) as process:
+        pytest.skip(
+            f"this PyTorch, {torch.__version__}, has no torch.utils.backend_registration.{SETUP}"
+        )
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=register_pretended_device
+    ) as process:
         yield lambda function, *args: process.submit(function, *args).result(timeout=300)
 
 
@@ -183,7 +209,9 @@ def test_planted_mismatch_is_caught(elsewhere):
 
 
 def test_bank_left_on_the_cpu_is_caught(elsewhere):
-    assert "ValueError: indices is on pretend:0 and the bank on cpu" in elsewhere(bank_step, MemoryBank, "cpu")
+    assert "ValueError: indices is on pretend:0 and the bank on cpu" in elsewhere(
+        bank_step, MemoryBank, "cpu"
+    )
 
 
 def test_planted_wait_is_caught(elsewhere):
@@ -196,16 +224,25 @@ def test_planted_wait_is_caught(elsewhere):
 def test_autocast_changes_no_digit(loss_name, g_name):
     torch.manual_seed(0)
     indices, first, second = torch.randperm(N)[:B], torch.randn(B, D), torch.randn(B, D)
-    first, second = F.normalize(first, dim=1).requires_grad_(), F.normalize(second, dim=1).requires_grad_()
+    first, second = (
+        F.normalize(first, dim=1).requires_grad_(),
+        F.normalize(second, dim=1).requires_grad_(),
+    )
 
     def loss_gradients_and_state(autocast):
         g = KEYS[g_name](nn.Identity())
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            assert (first @ second.T).dtype == (torch.bfloat16 if autocast else torch.float32)  # it is at work
+            assert (first @ second.T).dtype == (
+                torch.bfloat16 if autocast else torch.float32
+            )  # it is at work
             loss = LOSSES[loss_name](first, **g.keys_for(indices, second))
-            gradients = torch.autograd.grad(loss, [first, second], allow_unused=g_name != "in_batch")
+            gradients = torch.autograd.grad(
+                loss, [first, second], allow_unused=g_name != "in_batch"
+            )
             g.update(indices, first)
         return loss.detach(), *gradients, *g.state_dict().values()
 
-    for plain, cast in zip(loss_gradients_and_state(False), loss_gradients_and_state(True), strict=True):
+    for plain, cast in zip(
+        loss_gradients_and_state(False), loss_gradients_and_state(True), strict=True
+    ):
         assert plain is cast is None or (plain.dtype == cast.dtype and torch.equal(plain, cast))

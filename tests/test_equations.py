@@ -1,6 +1,8 @@
-"""Each numbered equation of the book, as printed there, against the library: label eq-NAME, test test_eq_NAME.
+"""Each numbered equation of the book, as printed there, against the library: label eq-NAME, test
+test_eq_NAME.
 
-The equations are written out over plain Python numbers, so that nothing of the library is on both sides.
+The equations are written out over plain Python numbers, so that nothing of the library is on both
+sides.
 """
 
 import importlib
@@ -23,8 +25,16 @@ each_tau = pytest.mark.parametrize("tau", TAUS)
 
 
 def similarities(anchors=4, instances=7):
-    """A full matrix s[i][j] of similarities between `anchors` of the instances and all of them, as nested lists."""
-    draw = torch.rand(anchors, instances, generator=torch.Generator().manual_seed(3), dtype=torch.float64) * 2 - 1
+    """A full matrix s[i][j] of similarities between `anchors` of the instances and all of them, as
+    nested lists.
+    """
+    draw = (
+        torch.rand(
+            anchors, instances, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+        )
+        * 2
+        - 1
+    )
     return draw.tolist()
 
 
@@ -36,7 +46,9 @@ def split(s):
 
 
 def unit(n, d=6, seed=0):
-    return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    return F.normalize(
+        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    )
 
 
 def others(row, i):
@@ -44,7 +56,9 @@ def others(row, i):
 
 
 def loss(row, i, tau):
-    return -log(exp(row[i] / tau) / (sum(exp(s / tau) for _, s in others(row, i)) + exp(row[i] / tau)))
+    return -log(
+        exp(row[i] / tau) / (sum(exp(s / tau) for _, s in others(row, i)) + exp(row[i] / tau))
+    )
 
 
 def probability(row, i, j, tau):
@@ -61,7 +75,9 @@ def changed(row, j, value):
 
 
 def close(ours, theirs, tolerance=1e-10):
-    torch.testing.assert_close(ours, torch.as_tensor(theirs, dtype=torch.float64), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        ours, torch.as_tensor(theirs, dtype=torch.float64), rtol=tolerance, atol=tolerance
+    )
 
 
 # ---------------------------------------------------------------- instance discrimination
@@ -86,7 +102,9 @@ def test_eq_contrastive(tau):
 @each_tau
 def test_eq_contrastive_difference(tau):
     s = similarities()
-    by_differences = [log(1 + sum(exp((x - row[i]) / tau) for _, x in others(row, i))) for i, row in enumerate(s)]
+    by_differences = [
+        log(1 + sum(exp((x - row[i]) / tau) for _, x in others(row, i))) for i, row in enumerate(s)
+    ]
     close(losses.contrastive(*split(s), tau), by_differences)
 
 
@@ -119,7 +137,9 @@ def test_eq_momentum_encoder():
     indices, images = torch.arange(2), torch.randn(2, 4)
     queue.keys_for(indices, images)
     queue.update(indices, encoder(images).detach())
-    for g, theta_f, ours in zip(theta_g, encoder.parameters(), queue.momentum_encoder.parameters(), strict=True):
+    for g, theta_f, ours in zip(
+        theta_g, encoder.parameters(), queue.momentum_encoder.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours, m * g + (1 - m) * theta_f)
 
 
@@ -144,15 +164,26 @@ def test_eq_probability(tau):
     s = similarities()
     p_pos, p_neg = gradients.probabilities(*split(s), tau)
     close(p_pos, [probability(row, i, i, tau) for i, row in enumerate(s)])
-    close(p_neg, [[probability(row, i, j, tau) for j, _ in others(row, i)] for i, row in enumerate(s)])
+    close(
+        p_neg, [[probability(row, i, j, tau) for j, _ in others(row, i)] for i, row in enumerate(s)]
+    )
 
 
 @each_tau
 def test_eq_gradient_positive(tau):
     s = similarities()
     g_pos, _ = gradients.similarity_gradients(*split(s), tau)
-    close(g_pos, [-sum(probability(row, i, k, tau) for k, _ in others(row, i)) / tau for i, row in enumerate(s)])
-    differences = [slope(lambda x, i=i, row=row: loss(changed(row, i, x), i, tau), row[i]) for i, row in enumerate(s)]
+    close(
+        g_pos,
+        [
+            -sum(probability(row, i, k, tau) for k, _ in others(row, i)) / tau
+            for i, row in enumerate(s)
+        ],
+    )
+    differences = [
+        slope(lambda x, i=i, row=row: loss(changed(row, i, x), i, tau), row[i])
+        for i, row in enumerate(s)
+    ]
     close(g_pos, differences, 1e-6)
 
 
@@ -160,9 +191,15 @@ def test_eq_gradient_positive(tau):
 def test_eq_gradient_negative(tau):
     s = similarities()
     _, g_neg = gradients.similarity_gradients(*split(s), tau)
-    close(g_neg, [[probability(row, i, j, tau) / tau for j, _ in others(row, i)] for i, row in enumerate(s)])
+    close(
+        g_neg,
+        [[probability(row, i, j, tau) / tau for j, _ in others(row, i)] for i, row in enumerate(s)],
+    )
     differences = [
-        [slope(lambda x, i=i, j=j, row=row: loss(changed(row, j, x), i, tau), row[j]) for j, _ in others(row, i)]
+        [
+            slope(lambda x, i=i, j=j, row=row: loss(changed(row, j, x), i, tau), row[j])
+            for j, _ in others(row, i)
+        ]
         for i, row in enumerate(s)
     ]
     close(g_neg, differences, 1e-6)
@@ -256,7 +293,11 @@ def test_eq_entropy_slope(tau):
     r = gradients.relative_penalty(s_neg, tau)
     mean = (r * s_neg).sum(dim=1, keepdim=True)
     variance = (r * (s_neg - mean) ** 2).sum(dim=1)
-    close(variance / tau**3, [slope(lambda t, row=row: entropy_at(row, t), tau) for row in s_neg.tolist()], 1e-5)
+    close(
+        variance / tau**3,
+        [slope(lambda t, row=row: entropy_at(row, t), tau) for row in s_neg.tolist()],
+        1e-5,
+    )
 
 
 # ---------------------------------------------------------------- limits
@@ -272,7 +313,9 @@ def line(row, i, tau):
 
 
 def hostile():
-    """`similarities` with anchors at the extremes: all keys equal, half of them opposite, the positive nearest."""
+    """`similarities` with anchors at the extremes: all keys equal, half of them opposite, the
+    positive nearest.
+    """
     half = [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0]
     return [*similarities(), [0.3] * 7, half, [-0.2] * 6 + [0.9]]
 
@@ -285,7 +328,9 @@ def test_eq_limit_small(tau):
     for i, row in enumerate(similarities()):
         top = sorted(row)
         t = (top[-1] - top[-2]) / 40
-        difference = losses.contrastive(*split(similarities()), t) - losses.triplet_limit(*split(similarities()), t)
+        difference = losses.contrastive(*split(similarities()), t) - losses.triplet_limit(
+            *split(similarities()), t
+        )
         assert difference[i].item() == pytest.approx(0, abs=1e-12)
 
 
@@ -314,14 +359,19 @@ def test_eq_limit_large(tau):
 def test_eq_bound_large(tau):
     s = hostile()
     difference = losses.contrastive(*split(s), tau) - losses.simple_limit(*split(s), tau)
-    divergence = [sum(log(1 / 7 / probability(row, i, j, tau)) for j in range(7)) / 7 for i, row in enumerate(s)]
+    divergence = [
+        sum(log(1 / 7 / probability(row, i, j, tau)) for j in range(7)) / 7
+        for i, row in enumerate(s)
+    ]
     close(difference, divergence)
     assert (difference > -1e-12).all()
     assert (difference <= 1 / (2 * tau**2)).all()
-    if tau == 50.0:  # variance / 2 tau^2 to leading order: opposite halves come near the bound, so it is the best
+    if tau == 50.0:  # variance / 2 tau^2 to leading order: opposite halves come near the bound
         for i, row in enumerate(s):
             variance = sum((x - sum(row) / 7) ** 2 for x in row) / 7
-            assert difference[i].item() == pytest.approx(variance / (2 * tau**2), rel=0.02, abs=1e-12)
+            assert difference[i].item() == pytest.approx(
+                variance / (2 * tau**2), rel=0.02, abs=1e-12
+            )
 
 
 def test_eq_simple_mean():
@@ -341,18 +391,22 @@ def test_eq_simple_mean():
 
 
 def kept(row, i, k):
-    """The similarities of anchor i's negatives at or above the k-th largest of them, ties included."""
+    """Anchor i's negatives at or above the k-th largest similarity, ties included."""
     negatives = [s for _, s in others(row, i)]
     threshold = sorted(negatives, reverse=True)[k - 1]
     return [s for s in negatives if s >= threshold]
 
 
 def hard_loss(row, i, tau, k):
-    return -log(exp(row[i] / tau) / (sum(exp(s / tau) for s in kept(row, i, k)) + exp(row[i] / tau)))
+    return -log(
+        exp(row[i] / tau) / (sum(exp(s / tau) for s in kept(row, i, k)) + exp(row[i] / tau))
+    )
 
 
 def tied():
-    """`similarities` in which anchor 0's second and third nearest negatives tie, so that k = 2 keeps three."""
+    """`similarities` in which anchor 0's second and third nearest negatives tie, so that k = 2
+    keeps three.
+    """
     s = similarities()
     order = sorted(range(1, 7), key=lambda j: -s[0][j])
     s[0][order[2]] = s[0][order[1]]
@@ -380,13 +434,17 @@ def test_eq_hard_penalty(tau):
         near = kept(row, i, 2)
         total = sum(exp(x / tau) for x in near)
         close(r[i], [exp(x / tau) / total if x >= min(near) else 0.0 for _, x in others(row, i)])
-        for m, (j, x) in enumerate(others(row, i)):  # a share of the push: the loss's slopes, divided
+        for m, (j, x) in enumerate(
+            others(row, i)
+        ):  # a share of the push: the loss's slopes, divided
 
             def push(x, row=row, i=i, j=j):
                 return hard_loss(changed(row, j, x), i, tau, 2)
 
             if near.count(x) == 1:  # at a tie a step changes who is kept
-                pull = slope(lambda x, row=row, i=i: hard_loss(changed(row, i, x), i, tau, 2), row[i])
+                pull = slope(
+                    lambda x, row=row, i=i: hard_loss(changed(row, i, x), i, tau, 2), row[i]
+                )
                 close(r[i, m] * abs(pull), abs(slope(push, x)), 1e-6)
 
 
@@ -412,7 +470,9 @@ def test_eq_hard_large_tau(tau):
         assert -1e-12 <= excess <= width**2 / (8 * tau**2) <= 1 / (2 * tau**2)
         mean = (sum(near) + row[i]) / (n + 1)
         variance = sum((x - mean) ** 2 for x in [*near, row[i]]) / (n + 1)
-        if tau > 40:  # to leading order the excess is variance / 2 tau^2: no smaller power of tau is left
+        if (
+            tau > 40
+        ):  # to leading order the excess is variance / 2 tau^2: no smaller power of tau is left
             assert excess == pytest.approx(variance / (2 * tau**2), rel=0.03, abs=1e-12)
 
 
@@ -423,7 +483,8 @@ def test_eq_hard_large_tau(tau):
 def test_eq_tau_gradient(tau):
     s = similarities()
     by_hand = [
-        (row[i] - sum(probability(row, i, j, tau) * x for j, x in enumerate(row))) / tau**2 for i, row in enumerate(s)
+        (row[i] - sum(probability(row, i, j, tau) * x for j, x in enumerate(row))) / tau**2
+        for i, row in enumerate(s)
     ]
     s_pos, s_neg = split(s)
     t = torch.full((4,), tau, dtype=torch.float64, requires_grad=True)  # one for each anchor
@@ -431,14 +492,18 @@ def test_eq_tau_gradient(tau):
     (ours,) = torch.autograd.grad(F.cross_entropy(logits, torch.arange(4), reduction="sum"), t)
     close(ours, by_hand)
     step = 1e-5 * tau
-    difference = losses.contrastive(s_pos, s_neg, tau + step) - losses.contrastive(s_pos, s_neg, tau - step)
+    difference = losses.contrastive(s_pos, s_neg, tau + step) - losses.contrastive(
+        s_pos, s_neg, tau - step
+    )
     close(difference / (2 * step), by_hand, 1e-6)
 
 
 def slopes(of, row, i):
-    """The pull on the positive and the push on each negative, by differences of one anchor's loss."""
+    """The pull on the positive and the push on each negative, by differences of the loss."""
     by = [slope(lambda x, j=j: of(changed(row, j, x), i), row[j]) for j in range(len(row))]
-    return -torch.tensor(by[i], dtype=torch.float64), torch.tensor(by[:i] + by[i + 1 :], dtype=torch.float64)
+    return -torch.tensor(by[i], dtype=torch.float64), torch.tensor(
+        by[:i] + by[i + 1 :], dtype=torch.float64
+    )
 
 
 @each_tau
@@ -458,7 +523,7 @@ def test_eq_decoupled(tau):
 
 @each_tau
 def test_eq_debiased(tau):
-    """The first term leaves the shares at the relative penalty; under the second nobody is pushed."""
+    """The first term leaves the shares as they are; under the second nobody is pushed."""
 
     def debiased(row, i, rho):
         m, negatives = len(row) - 1, sum(exp(x / tau) for _, x in others(row, i))
@@ -479,12 +544,16 @@ def test_eq_debiased(tau):
 
 
 def test_eq_tau_schedule():
-    """PyTorch's cosine annealing is the same curve: from the larger to the smaller in half a period, and back."""
+    """PyTorch's cosine annealing is the same curve: from the larger to the smaller in half a
+    period, and back.
+    """
     high, low, period = 1.0, 0.1, 40
     rate = torch.optim.SGD([torch.zeros(1)], lr=high)
     annealing = torch.optim.lr_scheduler.CosineAnnealingLR(rate, T_max=period // 2, eta_min=low)
     for t in range(2 * period):
-        assert low + (high - low) / 2 * (1 + cos(2 * pi * t / period)) == pytest.approx(annealing.get_last_lr()[0])
+        assert low + (high - low) / 2 * (1 + cos(2 * pi * t / period)) == pytest.approx(
+            annealing.get_last_lr()[0]
+        )
         rate.step()
         annealing.step()
 
@@ -503,8 +572,12 @@ def pairs(z):
 def test_eq_uniformity(t):
     z = unit(9)
     rows = z.tolist()
-    squares = [sum((a - b) ** 2 for a, b in zip(rows[i], rows[j], strict=True)) for i, j, _ in pairs(z)]
-    assert metrics.uniformity(z, t) == pytest.approx(-log(sum(exp(-t * d) for d in squares) / len(squares)))
+    squares = [
+        sum((a - b) ** 2 for a, b in zip(rows[i], rows[j], strict=True)) for i, j, _ in pairs(z)
+    ]
+    assert metrics.uniformity(z, t) == pytest.approx(
+        -log(sum(exp(-t * d) for d in squares) / len(squares))
+    )
 
 
 @pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
@@ -515,10 +588,13 @@ def test_eq_uniformity_ceiling(d, t):
         term *= t**2 / (k * (d / 2 + k - 1))
         series += term
     assert metrics.uniformity_ceiling(d, t) == pytest.approx(2 * t - log(series))
-    # The mean itself, over the density (1 - u^2)^((d - 3) / 2) of one coordinate u = cos(angle) of an even spread.
+    # The mean itself, over the density (1 - u^2)^((d - 3) / 2) of one coordinate u = cos(angle) of
+    # an even spread.
     angles = [(k + 0.5) * pi / 20_000 for k in range(20_000)]
     density = [sin(a) ** (d - 2) for a in angles]
-    mean = sum(p * exp(2 * t * cos(a) - 2 * t) for a, p in zip(angles, density, strict=True)) / sum(density)
+    mean = sum(p * exp(2 * t * cos(a) - 2 * t) for a, p in zip(angles, density, strict=True)) / sum(
+        density
+    )
     assert metrics.uniformity_ceiling(d, t) == pytest.approx(-log(mean), rel=1e-6)
 
 
@@ -536,7 +612,9 @@ CLASSES = [0, 0, 0, 1, 1, 2, 2, 2, 2]
 def test_eq_tolerance():
     z = unit(9)
     printed = sum(s * (CLASSES[i] == CLASSES[j]) for i, j, s in pairs(z)) / 72
-    assert metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False) == pytest.approx(printed)
+    assert metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False) == pytest.approx(
+        printed
+    )
 
 
 def test_eq_tolerance_per_pair():
@@ -552,7 +630,10 @@ def test_eq_tolerance_per_pair():
 
 
 def test_eq_interval():
-    x, t_975 = [0.4, 0.7, 0.1, 0.6], 3.182446305284263  # Student's t at 0.975 with three degrees of freedom
+    x, t_975 = (
+        [0.4, 0.7, 0.1, 0.6],
+        3.182446305284263,
+    )  # Student's t at 0.975 with three degrees of freedom
     mean = sum(x) / 4
     s = (sum((value - mean) ** 2 for value in x) / 3) ** 0.5
     found = verdicts.interval(x)
@@ -566,10 +647,16 @@ def labels():
         if path.suffix == ".md":
             text = path.read_text()
         elif path.suffix == ".ipynb":
-            text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+            text = "\n".join(
+                c.source
+                for c in nbformat.read(path, as_version=4).cells
+                if c.cell_type == "markdown"
+            )
         else:
             continue
-        found += re.findall(r"\$\$ \(([\w-]+)\)", text) + re.findall(r"\{math\}\s*\n:label: (\S+)", text)
+        found += re.findall(r"\$\$ \(([\w-]+)\)", text) + re.findall(
+            r"\{math\}\s*\n:label: (\S+)", text
+        )
     return found
 
 
@@ -586,5 +673,7 @@ def test_notation_names_exist_and_none_is_missing():
     for name in named:
         module, attribute = name.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), attribute), name
-    public = {f"{m.__name__}.{name}" for m in (losses, gradients, keys, metrics) for name in m.__all__}
+    public = {
+        f"{m.__name__}.{name}" for m in (losses, gradients, keys, metrics) for name in m.__all__
+    }
     assert public <= named, f"not on the notation page: {sorted(public - named)}"

@@ -1,4 +1,6 @@
-"""The checks of the exercises: right answers pass, mistakes get the hint meant for them, rubbish gets one line."""
+"""The checks of the exercises: right answers pass, mistakes get the hint meant for them, rubbish
+gets one line.
+"""
 
 import ast
 import inspect
@@ -86,7 +88,12 @@ def mean_loss(f, keys, tau):
 def pair_by_pair(z, t):
     """Uniformity by its definition, with loops."""
     n = len(z)
-    repulsion = [math.exp(-t * float((z[i] - z[j]).norm()) ** 2) for i in range(n) for j in range(n) if i != j]
+    repulsion = [
+        math.exp(-t * float((z[i] - z[j]).norm()) ** 2)
+        for i in range(n)
+        for j in range(n)
+        if i != j
+    ]
     return -math.log(sum(repulsion) / len(repulsion))
 
 
@@ -95,11 +102,15 @@ def alike(z, labels):
     return (z @ z.T)[(labels[:, None] == labels).fill_diagonal_(False)].mean()
 
 
-# For each check a right answer, written unlike the library's, and mistakes with a piece of their hints.
+# For each check a right answer, written unlike the library's, and mistakes with a piece of their
+# hints.
 ANSWERS = {
     "check_gap": (
         lambda M, tau: tau * math.log1p(M - 1),
-        {"temperature is missing": lambda M, tau: math.log(M), "M \\+ 1 rivals": lambda M, tau: tau * math.log(M + 1)},
+        {
+            "temperature is missing": lambda M, tau: math.log(M),
+            "M \\+ 1 rivals": lambda M, tau: tau * math.log(M + 1),
+        },
     ),
     "check_break": (
         one_by_one,
@@ -142,7 +153,9 @@ ANSWERS = {
         by_std,
         {
             "sigma stands": lambda s, tau: s.shape[1] * torch.exp(-s.std(dim=1) / (2 * tau**2)),
-            "one spread": lambda s, tau: s.shape[1] * torch.exp(-s.var() / (2 * tau**2)).expand(len(s)),
+            "one spread": lambda s, tau: (
+                s.shape[1] * torch.exp(-s.var() / (2 * tau**2)).expand(len(s))
+            ),
         },
     ),
     "check_second_term": (
@@ -150,7 +163,9 @@ ANSWERS = {
         {
             "divide by N - 1": with_variance(unbiased=True),
             "Eq. 7 without": simple_limit,
-            "positive is missing": lambda a, b, t: simple_limit(a, b, t) + b.var(dim=1, correction=0) / (2 * t**2),
+            "positive is missing": lambda a, b, t: (
+                simple_limit(a, b, t) + b.var(dim=1, correction=0) / (2 * t**2)
+            ),
         },
     ),
     "check_duel": (
@@ -166,7 +181,9 @@ ANSWERS = {
         pair_by_pair,
         {
             "diagonal is in your mean": lambda z, t: -(2 * t * (z @ z.T - 1)).exp().mean().log(),
-            "still in your count": lambda z, t: pair_by_pair(z, t) - math.log((len(z) - 1) / len(z)),
+            "still in your count": lambda z, t: (
+                pair_by_pair(z, t) - math.log((len(z) - 1) / len(z))
+            ),
             "want a square": lambda z, t: -(-t * torch.pdist(z)).exp().mean().log(),
             "constant is missing": lambda z, t: pair_by_pair(z, t) - 2 * t,
         },
@@ -175,8 +192,12 @@ ANSWERS = {
         alike,
         {
             "similarity to itself": lambda z, labels: (z @ z.T)[labels[:, None] == labels].mean(),
-            "mean over classes": lambda z, y: sum(alike(z[y == k], y[y == k]) for k in range(3)) / 3,
-            "as printed": lambda z, labels: alike(z, labels) * 20 / 72,  # 20 of the 72 pairs are of one class
+            "mean over classes": lambda z, y: (
+                sum(alike(z[y == k], y[y == k]) for k in range(3)) / 3
+            ),
+            "as printed": lambda z, labels: (
+                alike(z, labels) * 20 / 72
+            ),  # 20 of the 72 pairs are of one class
         },
     ),
     "check_individual": (
@@ -195,11 +216,15 @@ ANSWERS = {
         },
     ),
     "check_vote": (
-        lambda s, labels, k: [Counter(labels[row.argsort()[-k:]].tolist()).most_common(1)[0][0] for row in s],
+        lambda s, labels, k: [
+            Counter(labels[row.argsort()[-k:]].tolist()).most_common(1)[0][0] for row in s
+        ],
         {
             "nearest alone": lambda s, labels, k: labels[s.argmax(dim=1)],
             "no distance": lambda s, labels, k: labels[s.argsort(dim=1)[:, :k]].mode(dim=1).values,
-            "no mean": lambda s, labels, k: [labels[row.argsort()[-k:]].double().mean().item() for row in s],
+            "no mean": lambda s, labels, k: [
+                labels[row.argsort()[-k:]].double().mean().item() for row in s
+            ],
         },
     ),
 }
@@ -239,7 +264,9 @@ def test_a_right_answer_passes(name, capsys):
     assert one_line(capsys).startswith("Right: ")
 
 
-@pytest.mark.parametrize(("name", "hint"), [(name, hint) for name in ANSWERS for hint in ANSWERS[name][1]])
+@pytest.mark.parametrize(
+    ("name", "hint"), [(name, hint) for name in ANSWERS for hint in ANSWERS[name][1]]
+)
 def test_a_mistake_gets_its_hint(name, hint, capsys):
     assert CHECKS[name](ANSWERS[name][1][hint]) is False
     assert re.match(f"Not yet: .*{hint}", one_line(capsys))
@@ -303,20 +330,39 @@ def test_an_answer_may_be_trained_on_or_change_its_input(capsys):
 
 
 def chapters():
-    """Each chapter's exercises (label -> text), and the functions of its code and of its solutions."""
+    """Each chapter's exercises (label -> text), and the functions of its code and solutions."""
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         cells = json.loads(path.read_text())["cells"]
-        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        prose = "\n".join(
+            "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+        )
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
         exercise = re.findall(
-            r"^(`{3,})\{exercise\} ([^\n]*)\n:label: (\S+)\n(.*?)^\1$", prose, re.MULTILINE | re.DOTALL
+            r"^(`{3,})\{exercise\} ([^\n]*)\n:label: (\S+)\n(.*?)^\1$",
+            prose,
+            re.MULTILINE | re.DOTALL,
         )
-        solutions = re.findall(r"^(`{3,})\{solution\} [^\n]*\n(.*?)^\1$", prose, re.MULTILINE | re.DOTALL)
+        solutions = re.findall(
+            r"^(`{3,})\{solution\} [^\n]*\n(.*?)^\1$", prose, re.MULTILINE | re.DOTALL
+        )
         for _, body in solutions:
             code += re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
-            code += [inspect.cleandoc(block) for block in re.findall(r"(?:^(?: {4}[^\n]*)?\n)+", body, re.MULTILINE)]
-        functions = [node for source in code for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-        yield path.stem, prose, {label: (title, text) for _, title, label, text in exercise}, functions
+            code += [
+                inspect.cleandoc(block)
+                for block in re.findall(r"(?:^(?: {4}[^\n]*)?\n)+", body, re.MULTILINE)
+            ]
+        functions = [
+            node
+            for source in code
+            for node in ast.parse(source).body
+            if isinstance(node, ast.FunctionDef)
+        ]
+        yield (
+            path.stem,
+            prose,
+            {label: (title, text) for _, title, label, text in exercise},
+            functions,
+        )
 
 
 def test_every_check_belongs_to_one_exercise_and_every_mention_exists():
@@ -324,7 +370,9 @@ def test_every_check_belongs_to_one_exercise_and_every_mention_exists():
     for _, prose, found, _ in chapters():
         inside = []
         for _, text in found.values():
-            inside += re.findall(r"`from contrastlib.teaching.exercises import (check_\w+)` and `\1\(\w+\)`", text)
+            inside += re.findall(
+                r"`from contrastlib.teaching.exercises import (check_\w+)` and `\1\(\w+\)`", text
+            )
         assert set(re.findall(r"\bcheck_\w+", prose)) == set(inside)
         mentions += inside
     assert sorted(mentions) == sorted(CHECKS)

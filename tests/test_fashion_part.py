@@ -1,4 +1,6 @@
-"""The part of Fashion-MNIST that comes with the package: its rule, its size, and that it needs nothing."""
+"""The part of Fashion-MNIST that comes with the package: its rule, its size, and that it needs
+nothing.
+"""
 
 import socket
 import subprocess

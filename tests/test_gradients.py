@@ -60,7 +60,9 @@ def test_hard_relative_penalty_is_the_ratio_of_the_hard_gradients(seed, tau):
     torch.testing.assert_close(r, g_neg / -g_pos[:, None], rtol=1e-6, atol=1e-9)
     assert ((r > 0).sum(dim=1) <= 4).all()
     torch.testing.assert_close(r, relative_penalty(s_neg, tau, alpha=0.45))
-    torch.testing.assert_close(relative_penalty(s_neg, tau, alpha=1.0), relative_penalty(s_neg, tau))
+    torch.testing.assert_close(
+        relative_penalty(s_neg, tau, alpha=1.0), relative_penalty(s_neg, tau)
+    )
 
 
 @given(seeds, taus)
@@ -79,8 +81,12 @@ def test_entropy_rises_with_tau_at_the_stated_slope(seed, tau):
 def test_entropy_at_its_ends():
     equal = torch.zeros(1, 8)
     for tau in (0.01, 1.0, 100.0):
-        torch.testing.assert_close(entropy(relative_penalty(equal, tau)), torch.tensor([math.log(8)]))
-        torch.testing.assert_close(effective_negatives(relative_penalty(equal, tau)), torch.tensor([8.0]))
+        torch.testing.assert_close(
+            entropy(relative_penalty(equal, tau)), torch.tensor([math.log(8)])
+        )
+        torch.testing.assert_close(
+            effective_negatives(relative_penalty(equal, tau)), torch.tensor([8.0])
+        )
     one = torch.tensor([[1.0, 0.0, 0.0]])
     assert entropy(one).item() == 0
     assert effective_negatives(one).item() == 1
@@ -94,7 +100,9 @@ def test_anchor_gradient_is_the_derivative_and_is_attention():
         torch.testing.assert_close(ours, torch.autograd.grad(loss, f)[0])
         for i in range(5):
             everything = torch.cat([own[i : i + 1], keys])
-            attended = F.scaled_dot_product_attention(f[i : i + 1], everything, everything, scale=1 / tau)
+            attended = F.scaled_dot_product_attention(
+                f[i : i + 1], everything, everything, scale=1 / tau
+            )
             torch.testing.assert_close(ours[i], (attended[0] - own[i]) / tau, rtol=1e-7, atol=1e-9)
 
 
@@ -107,7 +115,9 @@ def test_tangent_is_the_derivative_before_normalisation():
     loss = contrastive((f * own).sum(dim=1), f @ keys.T, 0.2).sum()
     along = project_to_tangent(anchor_gradient(f, own, keys, 0.2), f)
     torch.testing.assert_close(along / z.norm(dim=1, keepdim=True), torch.autograd.grad(loss, z)[0])
-    torch.testing.assert_close((along * f).sum(dim=1), torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        (along * f).sum(dim=1), torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_gradcheck():
@@ -130,13 +140,29 @@ def test_bad_input():
     s_pos, s_neg = similarities()
     f, keys = sphere(5), sphere(9)
     for call, error, words in [
-        (lambda: probabilities(s_pos, s_neg, 0), ValueError, "tau is 0; it must be finite and above 0"),
-        (lambda: similarity_gradients(s_pos[:2], s_neg, 1), ValueError, "s_pos has 2 anchors and s_neg has 5"),
+        (
+            lambda: probabilities(s_pos, s_neg, 0),
+            ValueError,
+            "tau is 0; it must be finite and above 0",
+        ),
+        (
+            lambda: similarity_gradients(s_pos[:2], s_neg, 1),
+            ValueError,
+            "s_pos has 2 anchors and s_neg has 5",
+        ),
         (lambda: relative_penalty(s_neg, -1), ValueError, "tau is -1"),
-        (lambda: relative_penalty(s_neg[0], 1), ValueError, r"s_neg has shape \[9\]; give \[B, M\]"),
+        (
+            lambda: relative_penalty(s_neg[0], 1),
+            ValueError,
+            r"s_neg has shape \[9\]; give \[B, M\]",
+        ),
         (lambda: relative_penalty(s_neg * math.nan, 1), ValueError, "NaN or infinite"),
         (lambda: relative_penalty(s_neg, 1, alpha=0.1, k=2), ValueError, "exactly one"),
-        (lambda: relative_penalty(s_neg, 1, k=10), ValueError, "k is 10, but each anchor has only 9"),
+        (
+            lambda: relative_penalty(s_neg, 1, k=10),
+            ValueError,
+            "k is 10, but each anchor has only 9",
+        ),
         (lambda: entropy(s_neg[0]), ValueError, r"r has shape \[9\]"),
         (lambda: entropy(s_neg / 0), ValueError, "NaN or infinite"),
         (lambda: anchor_gradient(f[0], f, keys, 1), ValueError, r"features has shape \[8\]"),

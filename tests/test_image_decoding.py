@@ -1,4 +1,6 @@
-"""Images that are not 8 bits, opaque, upright and single: scaled, laid on white, turned, or refused."""
+"""Images that are not 8 bits, opaque, upright and single: scaled, laid on white, turned, or
+refused.
+"""
 
 import struct
 import zlib
@@ -116,7 +118,9 @@ def test_deep_colours_are_scaled(path, kind, content):
 
 
 def test_tiff_of_12_bits_is_scaled_by_its_own_range(path):
-    path.write_bytes(tiff(np.array([[0x00, 0x0F, 0xFF], [0x80, 0x00, 0x10]], np.uint8), 12, width=2))
+    path.write_bytes(
+        tiff(np.array([[0x00, 0x0F, 0xFF], [0x80, 0x00, 0x10]], np.uint8), 12, width=2)
+    )
     assert decode(path, "L").tolist() == [[[0, 255], [2048 * 255 // 4095, 16 * 255 // 4095]]]
 
 
@@ -128,7 +132,14 @@ REFUSED = {
     "PFM": write(b"Pf\n2 2\n-1.0\n" + bytes(16)),
     "FITS": write(
         b"".join(
-            card.ljust(80) for card in (b"SIMPLE  = T", b"BITPIX  = 16", b"NAXIS   = 2", b"NAXIS1  = 2", b"NAXIS2  = 2")
+            card.ljust(80)
+            for card in (
+                b"SIMPLE  = T",
+                b"BITPIX  = 16",
+                b"NAXIS   = 2",
+                b"NAXIS1  = 2",
+                b"NAXIS2  = 2",
+            )
         )
         + b"END".ljust(2480)
         + bytes(2880)
@@ -212,7 +223,9 @@ def test_transparency_of_16_bits(path):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    pixels = (
+        np.random.default_rng(0).integers(0, 256, (2, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    )
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = tmp_path / f"image.{suffix}"

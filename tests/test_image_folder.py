@@ -17,7 +17,9 @@ from contrastlib.data import load, stream
 pytestmark = pytest.mark.usefixtures("own_data_only")
 
 
-@pytest.mark.parametrize(("suffix", "options"), [("png", {}), ("webp", {"lossless": True}), ("PNG", {})])
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("png", {}), ("webp", {"lossless": True}), ("PNG", {})]
+)
 def test_image_folder_is_read_as_it_was_written(root, suffix, options):
     pixels = make_folder(root / "cifar10" / "train", suffix=suffix, **options)
     (root / "cifar10" / "train" / ".hidden").mkdir()
@@ -58,7 +60,9 @@ def test_test_split_and_the_places_root_comes_from(root, part, monkeypatch, tmp_
 def test_many_images_are_decoded_in_order(root, monkeypatch):
     monkeypatch.setattr(contrastlib.image_folder, "CHUNK", 7)
     pixels = make_folder(root / "cifar10" / "train", each=31)
-    assert torch.equal(load("cifar10", root=root).images, torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    assert torch.equal(
+        load("cifar10", root=root).images, torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    )
 
 
 def test_decoded_once_until_a_file_changes(root, monkeypatch):
@@ -80,7 +84,9 @@ def test_decoded_once_until_a_file_changes(root, monkeypatch):
     (folder / "dog" / "002.png").rename(folder / "bird" / "zzz.png")
     assert load("cifar10", root=root).labels.bincount().tolist() == [5, 4, 2]
     assert decoded == [12, 12, 11, 11]
-    assert len(list((contrastlib.image_folder.cache_folder() / "decoded").iterdir())) == 1  # nothing piles up
+    assert (
+        len(list((contrastlib.image_folder.cache_folder() / "decoded").iterdir())) == 1
+    )  # nothing piles up
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "pickle"])
@@ -91,8 +97,12 @@ def test_damaged_cache_is_decoded_again(root, damage):
     whole = cache.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
-    cache.write_bytes({"cut": whole[:-50], "flip": flipped, "empty": b"", "pickle": pickle.dumps([1])}[damage])
-    with pytest.warns(UserWarning, match=f"the cache {cache} is damaged .*; decoding .* again over it"):
+    cache.write_bytes(
+        {"cut": whole[:-50], "flip": flipped, "empty": b"", "pickle": pickle.dumps([1])}[damage]
+    )
+    with pytest.warns(
+        UserWarning, match=f"the cache {cache} is damaged .*; decoding .* again over it"
+    ):
         again = load("cifar10", root=root)
     assert torch.equal(again.images, first.images)
     assert cache.read_bytes() == whole
@@ -116,8 +126,14 @@ def test_cache_of_other_arrays_is_refused_and_never_unpickled(root, tmp_path, ki
     (cache,) = (contrastlib.image_folder.cache_folder() / "decoded").iterdir()
     fingerprint = np.load(cache)["fingerprint"]
     harmful = np.array([Harmful(tmp_path / "harm")], dtype=object)
-    np.savez(cache, images=first.images[1:].numpy() if kind == "short" else harmful, fingerprint=fingerprint)
-    with pytest.warns(UserWarning, match="its array is uint8" if kind == "short" else "allow_pickle=False"):
+    np.savez(
+        cache,
+        images=first.images[1:].numpy() if kind == "short" else harmful,
+        fingerprint=fingerprint,
+    )
+    with pytest.warns(
+        UserWarning, match="its array is uint8" if kind == "short" else "allow_pickle=False"
+    ):
         again = load("cifar10", root=root)
     assert torch.equal(again.images, first.images)
     assert not (tmp_path / "harm").exists()
@@ -149,7 +165,9 @@ def test_truncated_image_is_named(root, suffix, kept):
     make_folder(root / "cifar10" / "train", suffix=suffix)
     path = root / "cifar10" / "train" / "cat" / f"002.{suffix}"
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    assert error_of(lambda: load("cifar10", root=root)).startswith(f"{path} is damaged or no image: replace or delete")
+    assert error_of(lambda: load("cifar10", root=root)).startswith(
+        f"{path} is damaged or no image: replace or delete"
+    )
 
 
 def test_folders_that_are_no_set_are_refused(root, monkeypatch):
@@ -158,11 +176,14 @@ def test_folders_that_are_no_set_are_refused(root, monkeypatch):
     assert f"{train} has no class folders" in error_of(lambda: load("cifar10", root=root))
     make_folder(train)
     assert error_of(lambda: load("cifar10", "test", root=root), FileNotFoundError) == (
-        f"{root / 'cifar10'} has no folder test: put images at {root / 'cifar10' / 'test'}/CLASS/*, "
+        f"{root / 'cifar10'} has no folder test: "
+        f"put images at {root / 'cifar10' / 'test'}/CLASS/*, "
         f"or torchvision's files at {root / 'cifar-10-batches-py'} (it holds: train)"
     )
     make_folder(root / "cifar10" / "test", classes=("bird", "cat", "fish"))
-    words = "must have the same class folders, or their labels do not match; 2 in one alone: dog, fish"
+    words = (
+        "must have the same class folders, or their labels do not match; 2 in one alone: dog, fish"
+    )
     assert words in error_of(lambda: load("cifar10", "test", root=root))
     (train / "eel").mkdir()
     assert "class 'eel' has no images" in error_of(lambda: load("cifar10", root=root))
@@ -183,7 +204,15 @@ def test_folders_that_are_no_set_are_refused(root, monkeypatch):
 # What the system leaves beside one's own files
 
 
-HIDDEN_FILES = ("._000.png", ".DS_Store", ".hidden.jpg", "Thumbs.db", "desktop.ini", "ehthumbs.db", "._.DS_Store")
+HIDDEN_FILES = (
+    "._000.png",
+    ".DS_Store",
+    ".hidden.jpg",
+    "Thumbs.db",
+    "desktop.ini",
+    "ehthumbs.db",
+    "._.DS_Store",
+)
 HIDDEN_FOLDERS = (".Trashes", ".ipynb_checkpoints", "__MACOSX", "@eaDir", "._bird")
 
 
@@ -249,7 +278,9 @@ def no_home(monkeypatch):
 @pytest.mark.filterwarnings("error")
 def test_without_a_home_images_load_with_one_warning(root, no_home, monkeypatch):
     pixels = make_folder(root / "cifar10" / "train")
-    with pytest.warns(UserWarning, match="there is no home folder, so the decoded images") as caught:
+    with pytest.warns(
+        UserWarning, match="there is no home folder, so the decoded images"
+    ) as caught:
         data = load("cifar10", root=root)
     assert len(caught) == 1
     assert caught[0].filename == __file__

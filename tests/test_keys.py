@@ -1,4 +1,6 @@
-"""The three g's against slow references, their wrapping, their state, and several processes against one."""
+"""The three g's against slow references, their wrapping, their state, and several processes against
+one.
+"""
 
 import copy
 import warnings
@@ -37,7 +39,9 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, D))
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, D)
+        )
 
     def forward(self, x):
         return F.normalize(self.layers(x), dim=1)
@@ -83,14 +87,20 @@ def test_any_loss_trains_with_any_g(loss_name, g_name):
         loss, features = loss_of(encoder, g, LOSSES[loss_name], *batch)
         optimizer.zero_grad()
         loss.backward()
-        assert all(p.grad.isfinite().all() and p.grad.any() for p in encoder.layers[-1].parameters())
+        assert all(
+            p.grad.isfinite().all() and p.grad.any() for p in encoder.layers[-1].parameters()
+        )
         optimizer.step()
         with torch.no_grad():
             after, _ = loss_of(encoder, g, LOSSES[loss_name], *batch)
         assert after < loss  # against the same keys, the step was downhill
         before = {name: t.clone() for name, t in g.state_dict().items()}
         g.update(batch[0], features)
-        assert all(not torch.equal(t, before[name]) for name, t in g.state_dict().items() if name in ("bank", "queue"))
+        assert all(
+            not torch.equal(t, before[name])
+            for name, t in g.state_dict().items()
+            if name in ("bank", "queue")
+        )
     assert not any(t.requires_grad for t in g.state_dict().values())
 
 
@@ -102,7 +112,9 @@ def test_in_batch_gradient_flows_to_both_views():
     arguments = InBatchKeys().keys_for(torch.tensor([9, 3, 5, 1]), second)
     assert arguments["keys"] is second
     assert arguments["positive"].tolist() == [0, 1, 2, 3]
-    F.cross_entropy(first @ second.T / 0.2, torch.arange(4)).backward()  # what SimCLR's code usually says
+    F.cross_entropy(
+        first @ second.T / 0.2, torch.arange(4)
+    ).backward()  # what SimCLR's code usually says
     expected = first.grad.clone(), second.grad.clone()
     first.grad = second.grad = None
     ContrastiveLoss(0.2)(first, **arguments).backward()
@@ -115,7 +127,9 @@ def test_in_batch_gradient_flows_to_both_views():
 
 @settings(deadline=None, max_examples=25)
 @given(
-    batches=st.lists(st.lists(st.integers(0, N - 1), min_size=1, max_size=6), min_size=1, max_size=4),
+    batches=st.lists(
+        st.lists(st.integers(0, N - 1), min_size=1, max_size=6), min_size=1, max_size=4
+    ),
     momentum=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     seed=st.integers(0, 99),
 )
@@ -126,14 +140,16 @@ def test_bank_is_a_dictionary_of_moving_averages(batches, momentum, seed):
         features = units(len(batch), D, seed=seed + step)
         g.update(torch.tensor(batch), features)
         before = dict(slow)
-        for i, f in zip(batch, features, strict=True):  # of an image given twice the last one counts
+        for i, f in zip(
+            batch, features, strict=True
+        ):  # of an image given twice the last one counts
             mixed = momentum * before[i] + (1 - momentum) * f
             slow[i] = mixed / mixed.norm()
     torch.testing.assert_close(g.bank, torch.stack([slow[i] for i in range(N)]))
 
 
 def test_an_image_given_twice_is_written_one_value():
-    """On a GPU the order of two writes to one row is left to chance, so nothing may depend on it."""
+    """On a GPU the order of two writes to one row is chance, so nothing may depend on it."""
     written = []
 
     class Watch(TorchDispatchMode):
@@ -189,7 +205,9 @@ def test_queue_is_first_in_first_out_however_it_wraps(size, data):
         torch.testing.assert_close(arguments["positive_keys"], images)
         if slow is None:
             slow, oldest = list(arguments["keys"].clone()), 0
-        torch.testing.assert_close(arguments["keys"], torch.stack(slow))  # own keys are not there yet
+        torch.testing.assert_close(
+            arguments["keys"], torch.stack(slow)
+        )  # own keys are not there yet
         g.update(torch.arange(batch), images)
         for image in images:
             slow[oldest] = image
@@ -208,11 +226,15 @@ def test_momentum_encoder_is_a_moving_average_and_copies_buffers():
         images = torch.randn(4, 3, 4, 4)
         train_step(encoder, g, LOSSES["contrastive"], optimizer, torch.arange(4), images, images)
         slow = {name: 0.9 * slow[name] + 0.1 * p.detach() for name, p in encoder.named_parameters()}
-    torch.testing.assert_close({name: p.detach() for name, p in g.momentum_encoder.named_parameters()}, slow)
+    torch.testing.assert_close(
+        {name: p.detach() for name, p in g.momentum_encoder.named_parameters()}, slow
+    )
     for ours, theirs in zip(g.momentum_encoder.buffers(), encoder.buffers(), strict=True):
         assert torch.equal(ours, theirs)
     assert not any(p.requires_grad for p in g.parameters())
-    assert all(name.startswith(("momentum_encoder.", "queue", "pointer")) for name in g.state_dict())
+    assert all(
+        name.startswith(("momentum_encoder.", "queue", "pointer")) for name in g.state_dict()
+    )
 
 
 def test_queue_key_is_the_momentum_encoders_not_the_encoders():
@@ -253,7 +275,10 @@ def test_state_dict_and_deepcopy_carry_everything(g_name):
     loaded_encoder.load_state_dict(encoder.state_dict())
     assert not loaded_g.load_state_dict(g.state_dict()).missing_keys
     whole = resumed(encoder, g, [3, 4])
-    for other in (resumed(copied_encoder, copied_g, [3, 4]), resumed(loaded_encoder, loaded_g, [3, 4])):
+    for other in (
+        resumed(copied_encoder, copied_g, [3, 4]),
+        resumed(loaded_encoder, loaded_g, [3, 4]),
+    ):
         assert whole.keys() == other.keys()
         assert all(torch.equal(whole[name], other[name]) for name in whole)
 
@@ -270,7 +295,9 @@ def test_moves_to_another_device_whole(g_name):
     encoder = Encoder()
     g = KEYS[g_name](encoder).to("meta")
     assert {t.device.type for t in g.state_dict().values()} == {"meta"}
-    assert {p.device.type for p in encoder.parameters()} == {"cpu"}  # the encoder belongs to its owner
+    assert {p.device.type for p in encoder.parameters()} == {
+        "cpu"
+    }  # the encoder belongs to its owner
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -310,7 +337,9 @@ def test_storage_is_drawn_alike_whatever_the_defaults():
         assert MemoryBank(N, D).bank.is_meta
     assert drawn_on == ["cpu"]  # from there it is the same draw for every device
     elsewhere = MomentumQueue(Encoder().to("meta"), 7)
-    assert {t.device.type for t in elsewhere.state_dict().values()} == {"meta"}  # where the encoder is
+    assert {t.device.type for t in elsewhere.state_dict().values()} == {
+        "meta"
+    }  # where the encoder is
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -378,11 +407,15 @@ def test_a_queue_of_more_keys_than_images_is_warned_of():
     recipe = recipes.live()
     for size, images in [(64, 64), (4096, 1437)]:
         larger = replace(recipe, g="queue", views=2, queue_size=size)
-        with pytest.warns(UserWarning, match=f"holds {size} keys of {images} images.*set queue_size"):
+        with pytest.warns(
+            UserWarning, match=f"holds {size} keys of {images} images.*set queue_size"
+        ):
             components.build_key_source(larger, Unit(), images)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        components.build_key_source(replace(recipe, g="queue", views=2, queue_size=64), Unit(), 1437)
+        components.build_key_source(
+            replace(recipe, g="queue", views=2, queue_size=64), Unit(), 1437
+        )
 
 
 # What they refuse
@@ -402,26 +435,78 @@ def queue_of_seven():
         (ValueError, "momentum is nan", lambda: MemoryBank(N, D, float("nan"))),
         (TypeError, "momentum is '0.5'", lambda: MemoryBank(N, D, "0.5")),
         (ValueError, "from 3 to 20", lambda: MemoryBank(N, D).keys_for(torch.tensor([3, N]))),
-        (ValueError, "from -1 to 3", lambda: MemoryBank(N, D).update(torch.tensor([3, -1]), units(2, D))),
-        (TypeError, "dtype torch.int32", lambda: MemoryBank(N, D).keys_for(torch.tensor([3]).int())),
+        (
+            ValueError,
+            "from -1 to 3",
+            lambda: MemoryBank(N, D).update(torch.tensor([3, -1]), units(2, D)),
+        ),
+        (
+            TypeError,
+            "dtype torch.int32",
+            lambda: MemoryBank(N, D).keys_for(torch.tensor([3]).int()),
+        ),
         (TypeError, "indices is a list", lambda: MemoryBank(N, D).keys_for([3])),
         (ValueError, r"shape \[1, 1\]", lambda: MemoryBank(N, D).keys_for(torch.tensor([[3]]))),
-        (ValueError, "on meta and the bank on cpu", lambda: MemoryBank(N, D).keys_for(torch.arange(3, device="meta"))),
-        (ValueError, "4 dimensions and the bank 5", lambda: MemoryBank(N, D).update(torch.arange(2), units(2, 4))),
-        (ValueError, "indices has 3 row", lambda: MemoryBank(N, D).update(torch.arange(3), units(2, D))),
-        (ValueError, "NaN or infinite", lambda: MemoryBank(N, D).update(torch.arange(2), units(2, D) / 0)),
-        (TypeError, "dtype torch.int64", lambda: MemoryBank(N, D).update(torch.arange(2), torch.ones(2, D).long())),
+        (
+            ValueError,
+            "on meta and the bank on cpu",
+            lambda: MemoryBank(N, D).keys_for(torch.arange(3, device="meta")),
+        ),
+        (
+            ValueError,
+            "4 dimensions and the bank 5",
+            lambda: MemoryBank(N, D).update(torch.arange(2), units(2, 4)),
+        ),
+        (
+            ValueError,
+            "indices has 3 row",
+            lambda: MemoryBank(N, D).update(torch.arange(3), units(2, D)),
+        ),
+        (
+            ValueError,
+            "NaN or infinite",
+            lambda: MemoryBank(N, D).update(torch.arange(2), units(2, D) / 0),
+        ),
+        (
+            TypeError,
+            "dtype torch.int64",
+            lambda: MemoryBank(N, D).update(torch.arange(2), torch.ones(2, D).long()),
+        ),
         (ValueError, "size is 0", lambda: MomentumQueue(Unit(), 0)),
         (TypeError, "size is True", lambda: MomentumQueue(Unit(), True)),
         (ValueError, "momentum is -0.1", lambda: MomentumQueue(Unit(), 7, -0.1)),
         (TypeError, "encoder is a function", lambda: MomentumQueue(F.normalize, 7)),
-        (ValueError, "not fit into a queue of 7", lambda: queue_of_seven().keys_for(torch.arange(8), units(8, D))),
-        (ValueError, "keys_for before each", lambda: queue_of_seven().update(torch.arange(2), units(2, D))),
-        (ValueError, "NaN or infinite", lambda: queue_of_seven().keys_for(torch.arange(2), units(2, D) / 0)),
+        (
+            ValueError,
+            "not fit into a queue of 7",
+            lambda: queue_of_seven().keys_for(torch.arange(8), units(8, D)),
+        ),
+        (
+            ValueError,
+            "keys_for before each",
+            lambda: queue_of_seven().update(torch.arange(2), units(2, D)),
+        ),
+        (
+            ValueError,
+            "NaN or infinite",
+            lambda: queue_of_seven().keys_for(torch.arange(2), units(2, D) / 0),
+        ),
         (TypeError, "other_view is None", lambda: queue_of_seven().keys_for(torch.arange(2), None)),
-        (ValueError, "indices has 3 row", lambda: queue_of_seven().keys_for(torch.arange(3), units(2, D))),
-        (ValueError, r"give \[B, d\]", lambda: InBatchKeys().keys_for(torch.arange(2), torch.ones(2, 3, 4, 4))),
-        (ValueError, "indices has 3 row", lambda: InBatchKeys().keys_for(torch.arange(3), units(2, D))),
+        (
+            ValueError,
+            "indices has 3 row",
+            lambda: queue_of_seven().keys_for(torch.arange(3), units(2, D)),
+        ),
+        (
+            ValueError,
+            r"give \[B, d\]",
+            lambda: InBatchKeys().keys_for(torch.arange(2), torch.ones(2, 3, 4, 4)),
+        ),
+        (
+            ValueError,
+            "indices has 3 row",
+            lambda: InBatchKeys().keys_for(torch.arange(3), units(2, D)),
+        ),
     ],
 )
 def test_refuses(error, match, call):
@@ -441,7 +526,9 @@ def test_queue_refuses_what_does_not_follow_from_the_last_step():
         g.keys_for(indices, units(2, 4))
 
 
-@pytest.mark.parametrize("late", [nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)])  # parameters, and buffers alone
+@pytest.mark.parametrize(
+    "late", [nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)]
+)  # parameters, and buffers alone
 def test_queue_refuses_an_encoder_that_has_grown(late):
     encoder = Unit()
     g, indices = MomentumQueue(encoder, 7), torch.arange(2)
@@ -465,11 +552,15 @@ STEPS, BATCH = 5, 3
 
 
 def feed(rank, world):
-    """STEPS updates of a bank and a queue with this process's share of each batch; the states they end in."""
+    """STEPS updates of a bank and a queue with this process's share of each batch; the states they
+    end in.
+    """
     bank, queue = MemoryBank(N, D), MomentumQueue(Unit(), 2 * BATCH + 1)  # every step wraps
     for step in range(STEPS):
         draw = torch.Generator().manual_seed(step)
-        indices = torch.randint(N, (2 * BATCH,), generator=draw)  # with repetitions within and between processes
+        indices = torch.randint(
+            N, (2 * BATCH,), generator=draw
+        )  # with repetitions within and between processes
         features = units(2 * BATCH, D, seed=step)
         share = slice(rank * 2 * BATCH // world, (rank + 1) * 2 * BATCH // world)
         bank.update(indices[share], features[share])
@@ -481,7 +572,9 @@ def feed(rank, world):
 def one_process(rank, world, folder):
     torch.manual_seed(rank)  # as training does, so that no process draws another's augmentations
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world
+    )
     state = feed(rank, world)
     errors = []
     for call in (

@@ -1,4 +1,6 @@
-"""The losses: equations against plain arithmetic, modules against equations, invariants, precision, bad input."""
+"""The losses: equations against plain arithmetic, modules against equations, invariants, precision,
+bad input.
+"""
 
 import math
 
@@ -35,14 +37,19 @@ def similarities(batch=5, negatives=9, seed=0, dtype=torch.float64):
 
 
 def sphere(n, d=8, seed=0, dtype=torch.float64):
-    return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1)
+    return F.normalize(
+        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
+    )
 
 
-# ---------------------------------------------------------------- the equations, against loops over plain numbers
+# ---------------------------------------------------------------- the equations, against loops over
+# plain numbers
 
 
 def loop_contrastive(s_pos, s_neg, tau):
-    return -math.log(math.exp(s_pos / tau) / (sum(math.exp(s / tau) for s in s_neg) + math.exp(s_pos / tau)))
+    return -math.log(
+        math.exp(s_pos / tau) / (sum(math.exp(s / tau) for s in s_neg) + math.exp(s_pos / tau))
+    )
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.3, 1.0, 20.0])
@@ -58,15 +65,22 @@ def test_equations_against_loops(tau):
         hard_simple(s_pos, s_neg, k=3): [-p + sum(n) / 3 for p, n in kept],
         hard_simple(s_pos, s_neg, lam=0.7, k=3): [-p + 0.7 * sum(n) for p, n in kept],
         triplet_limit(s_pos, s_neg, tau): [max(0.0, max(n) - p) / tau for p, n in rows],
-        simple_limit(s_pos, s_neg, tau): [-0.9 * p / tau + sum(n) / (10 * tau) + math.log(10) for p, n in rows],
+        simple_limit(s_pos, s_neg, tau): [
+            -0.9 * p / tau + sum(n) / (10 * tau) + math.log(10) for p, n in rows
+        ],
     }
     for ours, theirs in expected.items():
-        torch.testing.assert_close(ours, torch.tensor(theirs, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            ours, torch.tensor(theirs, dtype=torch.float64), rtol=1e-12, atol=1e-12
+        )
 
 
 def test_hard_negatives_keeps_ties_and_rounds_alpha():
     s = torch.tensor([[0.1, 0.5, 0.5, -0.2], [0.9, 0.8, 0.7, 0.6]])
-    assert hard_negatives(s, k=1).tolist() == [[False, True, True, False], [True, False, False, False]]
+    assert hard_negatives(s, k=1).tolist() == [
+        [False, True, True, False],
+        [True, False, False, False],
+    ]
     assert hard_negatives(s, alpha=0.6).sum(dim=1).tolist() == [2, 2]  # round(2.4)
     assert hard_negatives(s, alpha=0.01)[1].sum() == 1  # never fewer than one
     assert hard_negatives(s, alpha=1.0).all()
@@ -84,19 +98,31 @@ def test_hard_negatives_refuses_what_it_cannot_order():
 
 def test_many_hard_negatives_in_half_precision():
     s_pos, s_neg = torch.zeros(1, dtype=torch.half), torch.full((1, 70_000), 0.97, dtype=torch.half)
-    assert hard_simple(s_pos, s_neg, k=35_000).item() == pytest.approx(0.97, abs=1e-3)  # all tie, their sum overflows
+    assert hard_simple(s_pos, s_neg, k=35_000).item() == pytest.approx(
+        0.97, abs=1e-3
+    )  # all tie, their sum overflows
 
 
-# ---------------------------------------------------------------- the modules, against the equations
+# ---------------------------------------------------------------- the modules, against the
+# equations
 
 MODULES = {
     "contrastive": (lambda: ContrastiveLoss(0.1), lambda p, n: contrastive(p, n, 0.1)),
     "simple": (lambda: SimpleLoss(), lambda p, n: simple(p, n)),
     "simple lam": (lambda: SimpleLoss(lam=0.3), lambda p, n: simple(p, n, lam=0.3)),
-    "hard k": (lambda: HardContrastiveLoss(0.1, k=4), lambda p, n: hard_contrastive(p, n, 0.1, k=4)),
-    "hard alpha": (lambda: HardContrastiveLoss(0.2, alpha=0.3), lambda p, n: hard_contrastive(p, n, 0.2, alpha=0.3)),
+    "hard k": (
+        lambda: HardContrastiveLoss(0.1, k=4),
+        lambda p, n: hard_contrastive(p, n, 0.1, k=4),
+    ),
+    "hard alpha": (
+        lambda: HardContrastiveLoss(0.2, alpha=0.3),
+        lambda p, n: hard_contrastive(p, n, 0.2, alpha=0.3),
+    ),
     "hard simple": (lambda: HardSimpleLoss(k=4), lambda p, n: hard_simple(p, n, k=4)),
-    "hard simple lam": (lambda: HardSimpleLoss(lam=0.3, k=4), lambda p, n: hard_simple(p, n, lam=0.3, k=4)),
+    "hard simple lam": (
+        lambda: HardSimpleLoss(lam=0.3, k=4),
+        lambda p, n: hard_simple(p, n, lam=0.3, k=4),
+    ),
 }
 each_loss = pytest.mark.parametrize("name", MODULES)
 
@@ -113,7 +139,9 @@ def by_equation(equation, features, keys, positive=None, positive_keys=None, ign
 
 
 @each_loss
-@pytest.mark.parametrize("use", ["positive", "positive and ignore", "positive_keys", "positive_keys and ignore"])
+@pytest.mark.parametrize(
+    "use", ["positive", "positive and ignore", "positive_keys", "positive_keys and ignore"]
+)
 @pytest.mark.parametrize("chunk", [1, 2, 7, 4096])
 def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypatch):
     monkeypatch.setattr(numerics, "KEY_CHUNK", chunk)
@@ -151,11 +179,15 @@ def test_gradcheck(name):
     assert gradgradcheck(equation, (s_pos, s_neg))
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if "hard" in name or name == "contrastive"])
+@pytest.mark.parametrize(
+    "name", [name for name in MODULES if "hard" in name or name == "contrastive"]
+)
 def test_a_second_derivative_is_refused_and_not_dropped(name):
     f, keys = sphere(3).requires_grad_(), sphere(7, seed=1)
     loss = MODULES[name][0]()(f, keys, torch.tensor([0, 2, 6]))
-    with pytest.raises(RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"):
+    with pytest.raises(
+        RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"
+    ):
         torch.autograd.grad(loss, f, create_graph=True)
 
 
@@ -184,12 +216,16 @@ def test_gradient_flows_to_each_argument_alone(name):
 
 @each_loss
 def test_two_views_ignoring_oneself(name):
-    """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own negative."""
+    """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own
+    negative.
+    """
     z = torch.cat([sphere(4), sphere(4, seed=1)])
     rows = torch.arange(8)
     module, equation = MODULES[name]
     ours = module()(z, z, rows.roll(4), ignore=rows)
-    torch.testing.assert_close(ours, by_equation(equation, z, z, positive=rows.roll(4), ignore=rows))
+    torch.testing.assert_close(
+        ours, by_equation(equation, z, z, positive=rows.roll(4), ignore=rows)
+    )
 
 
 # ---------------------------------------------------------------- invariants
@@ -228,16 +264,22 @@ def test_adding_a_constant_to_all_similarities_does_not_matter(seed, tau, c):
 @given(seeds)
 def test_rotating_the_sphere_does_not_matter(seed):
     f, keys = sphere(4, seed=seed), sphere(12, seed=seed + 1)
-    rotation = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))).Q
+    rotation = torch.linalg.qr(
+        torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    ).Q
     for module, _ in MODULES.values():
         rows = torch.arange(4)
-        torch.testing.assert_close(module()(f @ rotation, keys @ rotation, rows), module()(f, keys, rows))
+        torch.testing.assert_close(
+            module()(f @ rotation, keys @ rotation, rows), module()(f, keys, rows)
+        )
 
 
 @given(seeds, taus)
 def test_hard_with_all_negatives_is_ordinary_and_alpha_agrees_with_k(seed, tau):
     s_pos, s_neg = similarities(seed=seed)
-    torch.testing.assert_close(hard_contrastive(s_pos, s_neg, tau, alpha=1.0), contrastive(s_pos, s_neg, tau))
+    torch.testing.assert_close(
+        hard_contrastive(s_pos, s_neg, tau, alpha=1.0), contrastive(s_pos, s_neg, tau)
+    )
     torch.testing.assert_close(hard_simple(s_pos, s_neg, k=9), simple(s_pos, s_neg))
     hard = hard_contrastive(s_pos, s_neg, tau, alpha=0.5)
     assert torch.equal(hard, hard_contrastive(s_pos, s_neg, tau, k=4))  # round(4.5) is 4 in Python
@@ -261,16 +303,23 @@ def test_identical_keys_share_the_gradient_and_change_nothing():
     f = sphere(2).requires_grad_()
     keys = sphere(6, seed=1)[[0, 1, 2, 2, 2, 3]]
     for module, equation in MODULES.values():
-        ours, theirs = module()(f, keys, torch.tensor([0, 1])), by_equation(equation, f, keys, torch.tensor([0, 1]))
+        ours, theirs = (
+            module()(f, keys, torch.tensor([0, 1])),
+            by_equation(equation, f, keys, torch.tensor([0, 1])),
+        )
         torch.testing.assert_close(ours, theirs)
-        torch.testing.assert_close(torch.autograd.grad(ours, f)[0], torch.autograd.grad(theirs, f)[0])
+        torch.testing.assert_close(
+            torch.autograd.grad(ours, f)[0], torch.autograd.grad(theirs, f)[0]
+        )
 
 
 # ---------------------------------------------------------------- precision
 
 
 def oracle(equation, f, keys, positive):
-    """Value and gradient by the equation, in float64, of the very numbers that the float32 module is given."""
+    """Value and gradient by the equation, in float64, of the very numbers that the float32 module
+    is given.
+    """
     f = f.detach().double().requires_grad_()
     loss = by_equation(equation, f, keys.double(), positive=positive)
     return loss.detach(), torch.autograd.grad(loss, f)[0]
@@ -287,7 +336,11 @@ def scenes():
     near = keys.clone()
     near[:16] = F.normalize(spread + 0.1 * sphere(16, 32, seed=2, dtype=torch.float32), dim=1)
     cluster = F.normalize(keys + 3 * sphere(1, 32, seed=3, dtype=torch.float32), dim=1)
-    return {"positive far": (spread, keys), "positive near": (spread, near), "clustered": (cluster[16:32], cluster)}
+    return {
+        "positive far": (spread, keys),
+        "positive near": (spread, near),
+        "clustered": (cluster[16:32], cluster),
+    }
 
 
 @pytest.mark.parametrize("scene", scenes())
@@ -299,13 +352,16 @@ def test_float32_gradient_against_float64(scene, tau, hard):
     positive = torch.arange(16)
     loss = (HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau))(f, keys, positive)
     expected, gradient = oracle(
-        lambda p, n: hard_contrastive(p, n, tau, k=50) if hard else contrastive(p, n, tau), f, keys, positive
+        lambda p, n: hard_contrastive(p, n, tau, k=50) if hard else contrastive(p, n, tau),
+        f,
+        keys,
+        positive,
     )
     ours = torch.autograd.grad(loss, f)[0]
     assert torch.isfinite(loss)
     assert torch.isfinite(ours).all()
-    # A float32 similarity is known to about 1e-7, so exp(s / tau) to about 1e-7 / tau: below tau = 0.01, and where the
-    # anchors have nothing left to learn, that is what remains.
+    # A float32 similarity is known to about 1e-7, so exp(s / tau) to about 1e-7 / tau: below tau =
+    # 0.01, and where the anchors have nothing left to learn, that is what remains.
     bar = 1e-5 if 0.01 <= tau <= 100 and expected > 1e-12 else 1e-4
     assert relative_error(ours, gradient) <= bar
     assert relative_error(loss.detach(), expected) <= bar
@@ -322,15 +378,22 @@ def test_half_precision_features_and_autocast(name):
         under = module()(f, keys, rows)
     assert torch.equal(under, module()(f, keys, rows))
     f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16().requires_grad_()
-    loss, expected = module()(f16, keys16, rows), by_equation(equation, f16.float(), keys16.float(), rows)
+    loss, expected = (
+        module()(f16, keys16, rows),
+        by_equation(equation, f16.float(), keys16.float(), rows),
+    )
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     ours, theirs = (torch.autograd.grad(x, (f16, keys16)) for x in (loss, expected))
-    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)  # dtypes are compared too: both bfloat16
+    torch.testing.assert_close(
+        ours, theirs, rtol=1e-2, atol=1e-3
+    )  # dtypes are compared too: both bfloat16
 
 
 def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
-    """The largest tensor that a forward pass saves or makes has B x KEY_CHUNK or BLOCK_ELEMENTS entries, not B x M."""
+    """The largest tensor that a forward pass saves or makes has B x KEY_CHUNK or BLOCK_ELEMENTS
+    entries, not B x M.
+    """
     monkeypatch.setattr(numerics, "KEY_CHUNK", 64)
     monkeypatch.setattr(numerics, "BLOCK_ELEMENTS", 4096)
     largest = 0
@@ -356,17 +419,23 @@ def test_kth_largest_is_a_sort(path):
         device = torch.device("meta")  # says that it is not on the CPU, where its numbers are
 
     for columns, k in [(1, 1), (5, 5), (40, 3), (1000, 1), (1000, 70), (1000, 1000)]:
-        s = torch.randn(30, columns, generator=torch.Generator().manual_seed(k)).mul(50).round()  # with ties
+        s = (
+            torch.randn(30, columns, generator=torch.Generator().manual_seed(k)).mul(50).round()
+        )  # with ties
         found = numerics.kth_largest(s if path == "cpu" else s.as_subclass(Elsewhere), k)
         assert found.shape == (30, 1)
-        assert torch.equal(found.as_subclass(torch.Tensor)[:, 0], s.sort(dim=1, descending=True).values[:, k - 1])
+        assert torch.equal(
+            found.as_subclass(torch.Tensor)[:, 0], s.sort(dim=1, descending=True).values[:, k - 1]
+        )
 
 
 def test_kth_largest_selects_among_few(monkeypatch):
     lengths = []
     partition = numerics.np.partition
     monkeypatch.setattr(
-        numerics.np, "partition", lambda a, *args, **kw: lengths.append(len(a)) or partition(a, *args, **kw)
+        numerics.np,
+        "partition",
+        lambda a, *args, **kw: lengths.append(len(a)) or partition(a, *args, **kw),
     )
     numerics.kth_largest(torch.rand(100, 4096, generator=torch.Generator().manual_seed(0)), 400)
     assert lengths[0] == 100  # the sample of every row; then row by row what lies between
@@ -374,11 +443,15 @@ def test_kth_largest_selects_among_few(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("batch", "columns"), [(1, 7), (10, 7), (10, 33), (10, 50), (10, 51), (10, 100), (10, 101), (7, 999)]
+    ("batch", "columns"),
+    [(1, 7), (10, 7), (10, 33), (10, 50), (10, 51), (10, 100), (10, 101), (7, 999)],
 )
 def test_blocks_fit_and_are_even(batch, columns, monkeypatch):
     monkeypatch.setattr(numerics, "BLOCK_ELEMENTS", 100)
-    parts = [len(range(batch)[block]) for block in numerics.row_blocks(batch, columns, torch.device("cpu"))]
+    parts = [
+        len(range(batch)[block])
+        for block in numerics.row_blocks(batch, columns, torch.device("cpu"))
+    ]
     fit = max(1, 100 // columns)
     assert sum(parts) == batch
     assert max(parts) <= fit
@@ -408,7 +481,9 @@ def test_tau_must_be_positive(tau):
 
 
 def test_tau_below_what_float32_can_divide_by():
-    with pytest.raises(ValueError, match="tau is 1e-39; similarities over it overflow: give at least 1e-30"):
+    with pytest.raises(
+        ValueError, match="tau is 1e-39; similarities over it overflow: give at least 1e-30"
+    ):
         ContrastiveLoss(1e-39)
 
 
@@ -504,15 +579,31 @@ def test_modules_refuse_bad_embeddings():
         ({"keys": keys[:, :5]}, ValueError, "features have 8 dimensions and keys 5"),
         ({"keys": keys.long()}, TypeError, "keys has dtype torch.int64"),
         ({"keys": keys.to("meta")}, ValueError, "features is on cpu and keys on meta"),
-        ({"keys": keys[:1], "positive": rows * 0}, ValueError, "leaves no negative; give at least 2"),
+        (
+            {"keys": keys[:1], "positive": rows * 0},
+            ValueError,
+            "leaves no negative; give at least 2",
+        ),
         ({"positive": None}, ValueError, "neither of positive and positive_keys"),
         ({"positive_keys": f}, ValueError, "both of positive and positive_keys"),
-        ({"positive": None, "positive_keys": f[:3]}, ValueError, "one row of positive_keys for each row of features"),
+        (
+            {"positive": None, "positive_keys": f[:3]},
+            ValueError,
+            "one row of positive_keys for each row of features",
+        ),
         ({"positive": None, "positive_keys": bad}, ValueError, "positive_keys has 1 value"),
-        ({"positive": rows[:3]}, ValueError, "positive has shape .*; give one row of keys for each of the 4"),
+        (
+            {"positive": rows[:3]},
+            ValueError,
+            "positive has shape .*; give one row of keys for each of the 4",
+        ),
         ({"positive": rows.float()}, TypeError, "positive has dtype torch.float32"),
         ({"positive": [0, 1, 2, 3]}, TypeError, "positive is a list"),
-        ({"positive": rows + 7}, ValueError, "positive reaches from 7 to 10; .*give numbers from 0 to 9"),
+        (
+            {"positive": rows + 7},
+            ValueError,
+            "positive reaches from 7 to 10; .*give numbers from 0 to 9",
+        ),
         ({"positive": rows - 1}, ValueError, "positive reaches from -1 to 2"),
         ({"positive": rows.to("meta")}, ValueError, "positive is on meta"),
         ({"ignore": rows + 7}, ValueError, "ignore reaches from 7 to 10"),

@@ -1,4 +1,6 @@
-"""The metrics against the slow obvious thing, their closed forms, their memory, and what they refuse."""
+"""The metrics against the slow obvious thing, their closed forms, their memory, and what they
+refuse.
+"""
 
 import math
 import subprocess
@@ -31,7 +33,9 @@ some = settings(deadline=None, max_examples=20)
 
 
 def points(n, d, seed=0, dtype=torch.float64):
-    return F.normalize(torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1)
+    return F.normalize(
+        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
+    )
 
 
 def classes(n, c, seed=0):
@@ -111,8 +115,8 @@ def test_uniformity_in_half_precision_and_under_autocast():
 
 @pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
 def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
-    # exp(L_uniformity) = e^(-1/tau) mean_i Z_i / (N - 1) at tau = 1 / (2t). With itself as positive (s_pos = 1), an
-    # anchor's loss is log(1 + e^(-1/tau) Z_i).
+    # exp(L_uniformity) = e^(-1/tau) mean_i Z_i / (N - 1) at tau = 1 / (2t). With itself as positive
+    # (s_pos = 1), an anchor's loss is log(1 + e^(-1/tau) Z_i).
     n, tau = 100, 1 / (2 * t)
     z = points(n, 16)
     s = z @ z.T
@@ -121,14 +125,18 @@ def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
     identity = math.exp(-1 / tau) * partition.mean().item() / (n - 1)
     assert math.exp(-uniformity(z, t)) == pytest.approx(identity, rel=1e-10)
     loss = contrastive(torch.ones(n, dtype=z.dtype), s_neg, tau)
-    assert math.exp(-uniformity(z, t)) == pytest.approx(loss.expm1().mean().item() / (n - 1), rel=1e-10)
+    assert math.exp(-uniformity(z, t)) == pytest.approx(
+        loss.expm1().mean().item() / (n - 1), rel=1e-10
+    )
 
 
 @some
 @given(seed=st.integers(0, 10**6), n=st.integers(4, 40), d=st.integers(2, 12), t=st.floats(0.1, 30))
 def test_turning_and_shuffling_change_nothing(seed, n, d, t):
     z, y = points(n, d, seed), torch.arange(n) % 2
-    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)).Q
+    turn = torch.linalg.qr(
+        torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
+    ).Q
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     moved, relabelled = (z @ turn)[order], 7 - 3 * y[order]
     assert uniformity(moved, t) == pytest.approx(uniformity(z, t), abs=1e-9)
@@ -152,7 +160,8 @@ def test_ceiling_is_the_hypergeometric_function(d, t):
 
 def test_ceiling_at_the_ends():
     assert round(uniformity_ceiling(128), 3) == 3.938
-    # On the circle I_0(x) ~ e^x / sqrt(2 pi x), so the ceiling tends to log(4 pi t) / 2; at small t it tends to 2t.
+    # On the circle I_0(x) ~ e^x / sqrt(2 pi x), so the ceiling tends to log(4 pi t) / 2; at small t
+    # it tends to 2t.
     assert uniformity_ceiling(2, 1e7) == pytest.approx(math.log(4e7 * math.pi) / 2, abs=1e-6)
     assert uniformity_ceiling(128, 1e-9) == pytest.approx(2e-9, rel=1e-6)
 
@@ -191,7 +200,8 @@ def test_tolerance_in_any_blocks(monkeypatch, rows):
 
 
 def test_tolerance_of_one_hot_classes():
-    # Each class on its own axis: 1 within a class; Eq 11 as printed is the share of same-class pairs, here 9 / 99.
+    # Each class on its own axis: 1 within a class; Eq 11 as printed is the share of same-class
+    # pairs, here 9 / 99.
     y = torch.arange(100) % 10
     z = torch.eye(10)[y]
     assert tolerance(z, y) == 1
@@ -224,7 +234,9 @@ def test_neighbour_profile_is_a_sort(monkeypatch, block):
         s = keys @ z[i]
         own = int(positive[i])
         torch.testing.assert_close(pos[i], s[own])
-        torch.testing.assert_close(top[i], torch.cat([s[:own], s[own + 1 :]]).sort(descending=True).values)
+        torch.testing.assert_close(
+            top[i], torch.cat([s[:own], s[own + 1 :]]).sort(descending=True).values
+        )
 
 
 def test_neighbour_profile_leaves_out_the_positive_but_not_its_copies():
@@ -261,10 +273,14 @@ def test_knn_knows_its_training_points_at_any_tau():
 def test_neighbours_in_mixed_precision(first, second):
     z, test = points(40, 8).to(first), points(20, 8, seed=1).to(second)
     y, positive = classes(40, 4), torch.arange(20)
-    assert knn_accuracy(z, y, test, y[:20], k=5) == knn_accuracy(z.double(), y, test.double(), y[:20], k=5)
+    assert knn_accuracy(z, y, test, y[:20], k=5) == knn_accuracy(
+        z.double(), y, test.double(), y[:20], k=5
+    )
     wide = torch.promote_types(torch.promote_types(first, second), torch.float32)
     for got, want in zip(
-        neighbour_profile(test, z, positive), neighbour_profile(test.double(), z.double(), positive), strict=True
+        neighbour_profile(test, z, positive),
+        neighbour_profile(test.double(), z.double(), positive),
+        strict=True,
     ):
         torch.testing.assert_close(got, want.to(wide))
 
@@ -277,14 +293,16 @@ def digits(kind):
         x = [images.flatten(1) for images in x]
     else:  # an untrained convolution, pooled
         filters = torch.randn(32, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-        x = [F.avg_pool2d(F.conv2d(images, filters, padding=1).relu(), 2).flatten(1) for images in x]
+        x = [
+            F.avg_pool2d(F.conv2d(images, filters, padding=1).relu(), 2).flatten(1) for images in x
+        ]
     return x[0], train.labels, x[1], test.labels
 
 
 @pytest.mark.parametrize(("kind", "ahead"), [("pixels", 0.02), ("convolution", 0.06)])
 def test_probe_protocols_agree(kind, ahead):
-    # Of 360 test digits. The convolution's 512 features are correlated, and there the paper's SGD, which does not
-    # standardise, stops short of the minimum.
+    # Of 360 test digits. The convolution's 512 features are correlated, and there the paper's SGD,
+    # which does not standardise, stops short of the minimum.
     data = digits(kind)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # L-BFGS converges
@@ -297,7 +315,8 @@ def test_probe_protocols_agree(kind, ahead):
 
 
 def test_probe_finds_the_minimum():
-    # At the minimum of mean cross-entropy + 1e-4 / 2 |w|^2 on standardised features, the gradient vanishes.
+    # At the minimum of mean cross-entropy + 1e-4 / 2 |w|^2 on standardised features, the gradient
+    # vanishes.
     x, y, _, _ = digits("pixels")
     weight, bias = probe.fit_lbfgs(x.double(), y, 10)
     mean, std = x.double().mean(0), x.double().std(0, correction=0)
@@ -310,8 +329,11 @@ def test_probe_finds_the_minimum():
 
 
 def test_probe_standardises_and_weighs_its_penalty_as_stated():
-    # Two points, which standardised are -1 and 1: their weights are -w and w, and log(1 + e^(-2w)) + 1e-4 w^2 is least.
-    weight, _ = probe.fit_lbfgs(torch.tensor([[3.0], [7.0]], dtype=torch.float64), torch.arange(2), 2)
+    # Two points, which standardised are -1 and 1: their weights are -w and w, and log(1 + e^(-2w))
+    # + 1e-4 w^2 is least.
+    weight, _ = probe.fit_lbfgs(
+        torch.tensor([[3.0], [7.0]], dtype=torch.float64), torch.arange(2), 2
+    )
     w = 2 * weight[1].item()
     assert 1 / (1 + math.exp(2 * w)) == pytest.approx(1e-4 * w, rel=0.05)
 
@@ -330,14 +352,21 @@ def test_probe_by_paper_is_its_schedule():
     # SGD with momentum written out; the draws come from the same generator in the same order.
     x, y = points(300, 4), classes(300, 3)
     generator = torch.Generator().manual_seed(0)
-    weight, bias = (0.01 * torch.randn(3, 4, generator=generator)).double(), torch.zeros(3, dtype=torch.float64)
+    weight, bias = (
+        (0.01 * torch.randn(3, 4, generator=generator)).double(),
+        torch.zeros(3, dtype=torch.float64),
+    )
     pushes = torch.zeros_like(weight), torch.zeros_like(bias)
     for epoch in range(100):
         rate = 30 * 0.2 ** sum(epoch >= milestone for milestone in (40, 60, 80))
         order = torch.randperm(300, generator=generator)
         for rows in (order[:128], order[128:256], order[256:]):
-            error = (torch.softmax(x[rows] @ weight.T + bias, dim=1) - torch.eye(3)[y[rows]]) / len(rows)
-            for value, push, grad in zip((weight, bias), pushes, (error.T @ x[rows], error.sum(dim=0)), strict=True):
+            error = (torch.softmax(x[rows] @ weight.T + bias, dim=1) - torch.eye(3)[y[rows]]) / len(
+                rows
+            )
+            for value, push, grad in zip(
+                (weight, bias), pushes, (error.T @ x[rows], error.sum(dim=0)), strict=True
+            ):
                 push.mul_(0.9).add_(grad)
                 value.sub_(rate * push)
     torch.testing.assert_close(probe.fit_paper(x, y, 3), (weight, bias), rtol=1e-6, atol=1e-6)
@@ -354,8 +383,12 @@ def test_probe_ignores_scale_shift_and_autograd():
     assert inside == fast
     assert linear_probe(x + 0 * x.mean().requires_grad_(), y, test, truth) == fast
     half = x.bfloat16(), test.bfloat16()
-    assert linear_probe(half[0], y, half[1], truth) == linear_probe(half[0].float(), y, half[1].float(), truth)
-    assert linear_probe(x * 0, y, test * 0, truth) == pytest.approx(0.1, abs=0.03)  # nothing to see: chance
+    assert linear_probe(half[0], y, half[1], truth) == linear_probe(
+        half[0].float(), y, half[1].float(), truth
+    )
+    assert linear_probe(x * 0, y, test * 0, truth) == pytest.approx(
+        0.1, abs=0.03
+    )  # nothing to see: chance
 
 
 def no_fit(x, y, classes):
@@ -395,7 +428,8 @@ def kib(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 
 def extra(call):
-    ballast = torch.ones(256 * max(0, kib("VmHWM") - kib("VmRSS")))  # up to the highest mark so far, so that more shows
+    # Up to the highest mark so far, so that more shows.
+ballast = torch.ones(256 * max(0, kib("VmHWM") - kib("VmRSS")))
     before = kib("VmRSS")
     call()
     return (kib("VmHWM") - before) / 1024
@@ -404,7 +438,8 @@ z = torch.empty(50_000, 128)
 for rows in z.split(1000):
     rows.copy_(F.normalize(torch.randn(rows.shape), dim=1))
 y = torch.randint(10, (50_000,))
-call = {"uniformity": lambda z, y: metrics.uniformity(z), "tolerance": metrics.tolerance}[sys.argv[1]]
+calls = {"uniformity": lambda z, y: metrics.uniformity(z), "tolerance": metrics.tolerance}
+call = calls[sys.argv[1]]
 call(z[:1000].clone(), y[:1000])  # what libraries load on first use is not the metric's
 print(extra(lambda: call(z, y)), extra(lambda: torch.ones(25 * 2**20)))
 """
@@ -414,7 +449,9 @@ print(extra(lambda: call(z, y)), extra(lambda: torch.ones(25 * 2**20)))
 @pytest.mark.parametrize("name", ["uniformity", "tolerance"])
 def test_memory_at_fifty_thousand_points(name):
     # uniformity takes about 5 seconds on one core; all its pairs at once would take 9.3 GiB
-    out = subprocess.run([sys.executable, "-c", MEASURE, name], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", MEASURE, name], capture_output=True, text=True, check=True
+    )
     used, hundred = map(float, out.stdout.split())
     assert hundred == pytest.approx(100, abs=5)  # MiB: the measure sees what is there
     assert used < 64
@@ -477,28 +514,64 @@ def test_refuses_features_that_make_no_sense(name):
         (lambda: uniformity_ceiling(1), ValueError, "d is 1; give a number at least 2"),
         (lambda: uniformity_ceiling(2.0), TypeError, "whole number"),
         (lambda: uniformity_ceiling(128, 0.0), ValueError, "t is 0.0"),
-        (lambda: tolerance(UNIT, LABELS[:5]), ValueError, r"shape \[5\]; give one label for each of the 20 rows of z"),
+        (
+            lambda: tolerance(UNIT, LABELS[:5]),
+            ValueError,
+            r"shape \[5\]; give one label for each of the 20 rows of z",
+        ),
         (lambda: tolerance(UNIT, LABELS.float()), TypeError, "class numbers"),
         (lambda: tolerance(UNIT, LABELS.tolist()), TypeError, "labels is a list"),
         (lambda: tolerance(UNIT[:1], LABELS[:1]), ValueError, "no same-class pair"),
         (lambda: alignment(UNIT, UNIT[:5]), ValueError, "one row of z2 for each row of z1"),
         (lambda: alignment(UNIT, UNIT, alpha=0), ValueError, "alpha is 0"),
-        (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=20), ValueError, "from 1 to 19: an anchor has one"),
+        (
+            lambda: neighbour_profile(UNIT, UNIT, LABELS, k=20),
+            ValueError,
+            "from 1 to 19: an anchor has one",
+        ),
         (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=0), ValueError, "k is 0"),
         (lambda: neighbour_profile(UNIT, UNIT, LABELS, k=2.0), TypeError, "whole number"),
-        (lambda: neighbour_profile(UNIT, UNIT, LABELS + 18), ValueError, "give numbers from 0 to 19"),
-        (lambda: neighbour_profile(UNIT, points(20, 5), LABELS), ValueError, "keys 5; both must come from"),
-        (lambda: knn_accuracy(UNIT, LABELS, UNIT, LABELS), ValueError, "k is 200; give a number from 1 to 20"),
+        (
+            lambda: neighbour_profile(UNIT, UNIT, LABELS + 18),
+            ValueError,
+            "give numbers from 0 to 19",
+        ),
+        (
+            lambda: neighbour_profile(UNIT, points(20, 5), LABELS),
+            ValueError,
+            "keys 5; both must come from",
+        ),
+        (
+            lambda: knn_accuracy(UNIT, LABELS, UNIT, LABELS),
+            ValueError,
+            "k is 200; give a number from 1 to 20",
+        ),
         (lambda: knn_accuracy(UNIT, LABELS, UNIT, LABELS, 5, 0), ValueError, "tau is 0"),
-        (lambda: knn_accuracy(UNIT, LABELS, UNIT, LABELS[:3], 5), ValueError, r"test_labels has shape \[3\]"),
+        (
+            lambda: knn_accuracy(UNIT, LABELS, UNIT, LABELS[:3], 5),
+            ValueError,
+            r"test_labels has shape \[3\]",
+        ),
         (lambda: knn_accuracy(UNIT, LABELS, points(9, 5), LABELS[:9], 5), ValueError, "test_z 5"),
-        (lambda: linear_probe(UNIT, LABELS, UNIT, LABELS, protocol="sgd"), ValueError, "one of: lbfgs, paper"),
+        (
+            lambda: linear_probe(UNIT, LABELS, UNIT, LABELS, protocol="sgd"),
+            ValueError,
+            "one of: lbfgs, paper",
+        ),
         (lambda: linear_probe(UNIT, LABELS * 0, UNIT, LABELS), ValueError, "one class only"),
-        (lambda: linear_probe(UNIT * math.nan, LABELS, UNIT, LABELS), ValueError, "train_x has 80 value"),
+        (
+            lambda: linear_probe(UNIT * math.nan, LABELS, UNIT, LABELS),
+            ValueError,
+            "train_x has 80 value",
+        ),
         (lambda: linear_probe(UNIT, LABELS, points(9, 5), LABELS[:9]), ValueError, "test_x 5"),
         (lambda: linear_probe(UNIT.long(), LABELS, UNIT, LABELS), TypeError, "train_x has dtype"),
         (lambda: linear_probe(UNIT, LABELS, UNIT.long(), LABELS), TypeError, "test_x has dtype"),
-        (lambda: linear_probe(UNIT, LABELS[None], UNIT, LABELS), ValueError, r"train_labels has shape \[1, 20\]"),
+        (
+            lambda: linear_probe(UNIT, LABELS[None], UNIT, LABELS),
+            ValueError,
+            r"train_labels has shape \[1, 20\]",
+        ),
     ],
 )
 def test_refuses(call, kind, message):
@@ -546,7 +619,9 @@ def test_devices_agree_with_float64(device):
     assert tolerance(near, far) == pytest.approx(tolerance(exact, y), abs=1e-9)
     assert alignment(near, near.flip(0)) == pytest.approx(alignment(exact, exact.flip(0)), abs=1e-6)
     for got, want in zip(
-        neighbour_profile(near[:50], near, far[:50]), neighbour_profile(exact[:50], exact, y[:50]), strict=True
+        neighbour_profile(near[:50], near, far[:50]),
+        neighbour_profile(exact[:50], exact, y[:50]),
+        strict=True,
     ):
         torch.testing.assert_close(got.cpu().double(), want, atol=1e-6, rtol=0)
     got = knn_accuracy(near, far, near[:500], far[:500])

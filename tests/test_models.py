@@ -37,7 +37,11 @@ def test_features_and_unit_vectors(name):
     assert Encoder(encoder.backbone).head.out_features == 128  # the paper's d
 
     (z @ images(16)).sum().backward()
-    without = [name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    without = [
+        name
+        for name, p in encoder.named_parameters()
+        if p.grad is None or not p.grad.abs().sum() > 0
+    ]
     assert without == []
 
 
@@ -55,7 +59,9 @@ def test_seed_decides_the_weights(name):
 def test_embedding_is_the_normalised_head_of_the_features():
     encoder = Encoder(convnet_digits(width=4), d=3).eval()
     z = encoder.features(images(5, 1, 8, 8)) @ encoder.head.weight.T + encoder.head.bias
-    torch.testing.assert_close(encoder(images(5, 1, 8, 8)), z / z.pow(2).sum(dim=1, keepdim=True).sqrt())
+    torch.testing.assert_close(
+        encoder(images(5, 1, 8, 8)), z / z.pow(2).sum(dim=1, keepdim=True).sqrt()
+    )
 
 
 def test_zero_is_no_nan():
@@ -83,7 +89,10 @@ def test_autocast_leaves_the_embedding_in_float32():
 def test_in_channels(make, channels):
     net = make(in_channels=channels)
     assert net(images(2, channels, 16, 16)).shape == (2, net.out_features)
-    assert size(make(in_channels=3)) - size(make(in_channels=1)) == 2 * 9 * next(net.parameters()).shape[0]
+    assert (
+        size(make(in_channels=3)) - size(make(in_channels=1))
+        == 2 * 9 * next(net.parameters()).shape[0]
+    )
 
 
 def test_resnet18_is_torchvisions_but_for_its_first_convolution():
@@ -91,13 +100,19 @@ def test_resnet18_is_torchvisions_but_for_its_first_convolution():
     for arguments in ({}, {"stride": 2, "max_pool": True}):
         ours = resnet18_cifar(**arguments)
         shapes = {name: p.shape for name, p in ours.state_dict().items()}
-        expected = {name: p.shape for name, p in theirs.state_dict().items() if not name.startswith("fc.")}
+        expected = {
+            name: p.shape for name, p in theirs.state_dict().items() if not name.startswith("fc.")
+        }
         assert shapes == expected | {"conv1.weight": (64, 3, 3, 3)}
         assert size(ours) == size(theirs) - size(theirs.fc) - 64 * 3 * (49 - 9)
-        assert abs(ours.conv1.weight.std() / (2 / (64 * 9)) ** 0.5 - 1) < 0.1  # drawn as torchvision draws it
+        assert (
+            abs(ours.conv1.weight.std() / (2 / (64 * 9)) ** 0.5 - 1) < 0.1
+        )  # drawn as torchvision draws it
 
 
-@pytest.mark.parametrize(("stride", "max_pool", "places"), [(1, False, 4), (2, False, 2), (1, True, 2), (2, True, 1)])
+@pytest.mark.parametrize(
+    ("stride", "max_pool", "places"), [(1, False, 4), (2, False, 2), (1, True, 2), (2, True, 1)]
+)
 def test_stride_and_pooling_decide_the_last_stage(stride, max_pool, places):
     net, seen = resnet18_cifar(stride, max_pool), []
     net.layer4.register_forward_hook(lambda module, x, out: seen.append(out.shape))
@@ -125,8 +140,16 @@ def test_stem_stride_decides_the_places():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Encoder(nn.Linear(3, 4).weight), TypeError, "backbone is a Parameter without a number out_features"),
-        (lambda: Encoder(nn.Flatten()), TypeError, "backbone is a Flatten without a number out_features"),
+        (
+            lambda: Encoder(nn.Linear(3, 4).weight),
+            TypeError,
+            "backbone is a Parameter without a number out_features",
+        ),
+        (
+            lambda: Encoder(nn.Flatten()),
+            TypeError,
+            "backbone is a Flatten without a number out_features",
+        ),
         (lambda: Encoder(convnet_digits(), d=1), ValueError, "d is 1; give a number at least 2"),
         (lambda: Encoder(convnet_digits(), d=12.0), TypeError, "d is 12.0, a float"),
         (lambda: convnet_digits(width=0), ValueError, "width is 0"),
@@ -143,7 +166,11 @@ def test_bad_settings(make, error, message):
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), TypeError, "x has dtype torch.uint8; it must be floating point"),
+        (
+            torch.zeros(2, 1, 8, 8, dtype=torch.uint8),
+            TypeError,
+            "x has dtype torch.uint8; it must be floating point",
+        ),
         (torch.zeros(1, 8, 8), ValueError, r"x has shape \[1, 8, 8\]; give \[B, C, H, W\]"),
         (torch.zeros(0, 1, 8, 8), ValueError, "none of them 0"),
     ],

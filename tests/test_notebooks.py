@@ -32,7 +32,9 @@ def text(path):
 
 
 def test_every_notebook_is_in_the_table_of_contents():
-    assert {f"book/{path.stem}" for path in NOTEBOOKS} <= {file for part in PARTS.values() for file in part}
+    assert {f"book/{path.stem}" for path in NOTEBOOKS} <= {
+        file for part in PARTS.values() for file in part
+    }
     assert len(CHAPTERS) == len(PARTS["Chapters"])
 
 
@@ -48,7 +50,11 @@ def test_outputs_are_stripped(path):
 def test_code_is_short(path):
     lines = []
     for cell in cells(path, "code"):
-        code = [line for line in cell.source.splitlines() if line and not line.startswith(("import ", "from "))]
+        code = [
+            line
+            for line in cell.source.splitlines()
+            if line and not line.startswith(("import ", "from "))
+        ]
         lines.append(len(code))
     assert sum(lines) <= 100
     assert median(lines) <= 8
@@ -70,7 +76,10 @@ def test_chapter_is_complete(path):
 @each_notebook
 def test_every_figure_has_alt_text(path):
     for cell in cells(path, "code"):
-        if re.search(r"plt\.|\.plot\(|imshow|sns\.\w+plot", cell.source) and "def " not in cell.source:
+        if (
+            re.search(r"plt\.|\.plot\(|imshow|sns\.\w+plot", cell.source)
+            and "def " not in cell.source
+        ):
             assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt"), cell.source
 
 
@@ -94,7 +103,11 @@ assert contrastlib.__file__.startswith({str(site)!r}), contrastlib.__file__
 {code}
 """
     run = subprocess.run(
-        [sys.executable, "-c", script], cwd=empty, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        cwd=empty,
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
 
@@ -102,6 +115,9 @@ assert contrastlib.__file__.startswith({str(site)!r}), contrastlib.__file__
 def test_a_cells_seconds_are_read_on_every_python():
     """Python 3.10 reads no "Z"; nbclient writes one."""
     assert cache_executed.parse_time("2026-01-31T12:00:00.500000Z").utcoffset().seconds == 0
-    timing = {"iopub.status.busy": "2026-01-31T12:00:00.250000Z", "shell.execute_reply": "2026-01-31T12:00:02.000000Z"}
+    timing = {
+        "iopub.status.busy": "2026-01-31T12:00:00.250000Z",
+        "shell.execute_reply": "2026-01-31T12:00:02.000000Z",
+    }
     assert cache_executed.seconds(timing) == 1.75
     assert cache_executed.seconds({}) == 0

@@ -1,4 +1,6 @@
-"""The book as a PDF, on a made-up site of two pages: bookmarks, links, page numbers, and nothing cut off."""
+"""The book as a PDF, on a made-up site of two pages: bookmarks, links, page numbers, and nothing
+cut off.
+"""
 
 import pytest
 import torch
@@ -6,7 +8,9 @@ import torch
 from contrastlib.teaching.widgets.tau_slider import tau_slider
 
 pypdf = pytest.importorskip("pypdf", reason="the PDF's test needs `pip install pypdf`")
-pytest.importorskip("playwright.sync_api", reason="the PDF is printed with `pip install playwright`")
+pytest.importorskip(
+    "playwright.sync_api", reason="the PDF is printed with `pip install playwright`"
+)
 
 import pdf  # noqa: E402
 
@@ -25,7 +29,9 @@ Why so?</span></summary><div class="sd-summary-content">Therefore.</div></detail
 <section id="exercises"><h2>Exercises</h2><p>Do it.</p><div class="solution">Done so.</div></section>"""
 DIGITS = torch.zeros(20, 8, 8, dtype=torch.uint8)
 WIDGET = tau_slider(0.9, torch.linspace(-0.5, 0.5, 20), DIGITS[0], DIGITS).html
-ONE = ONE.format(widget=WIDGET, filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30)
+ONE = ONE.format(
+    widget=WIDGET, filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30
+)
 
 
 def make(folder):
@@ -58,10 +64,16 @@ def flat(outline):
 
 def test_a_small_site_becomes_a_book(printed):
     texts = [" ".join(page.extract_text().split()) for page in printed.pages]
-    start = [(item.title, printed.get_destination_page_number(item)) for item in flat(printed.outline)]
+    start = [
+        (item.title, printed.get_destination_page_number(item)) for item in flat(printed.outline)
+    ]
     law, below = "1. Laws & orders", ["1.1. The law", "Check yourself", "Exercises"]
     assert [title for title, _ in start] == ["Welcome", law, *below, "Solutions and answers", law]
-    assert [it.title for it in printed.outline if not isinstance(it, list)] == ["Welcome", law, "Solutions and answers"]
+    assert [it.title for it in printed.outline if not isinstance(it, list)] == [
+        "Welcome",
+        law,
+        "Solutions and answers",
+    ]
     assert "A small book Its authors" in texts[0]
     assert printed.metadata.title == "A small book"
     assert printed.metadata.author == "Its authors"
@@ -92,7 +104,9 @@ def test_a_widget_is_printed_without_what_one_presses(printed):
 def test_links_stay_within(printed):
     (page,) = [page for page in printed.pages if "See the law" in page.extract_text()]
     links = [link.get_object() for link in page["/Annots"]]
-    assert [link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})] == ["https://example.com/"]
+    assert [link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})] == [
+        "https://example.com/"
+    ]
     assert len(links) == 2  # and the one to the law; what leads to no page of the book is no link
 
 
@@ -103,7 +117,11 @@ def test_nothing_is_cut_off(printed):
         if "rightmost" in text:
             right.append((tm[4] * cm[0] + tm[5] * cm[2] + cm[4]) / 72 * 25.4)  # mm
 
-    lines = [line for page in printed.pages for line in page.extract_text(visitor_text=visit).splitlines()]
+    lines = [
+        line
+        for page in printed.pages
+        for line in page.extract_text(visitor_text=visit).splitlines()
+    ]
     assert len(right) == 1
     assert 20 < right[0] < 210 - 20  # a wide table becomes smaller,
     assert sum(line.count("q") for line in lines) == 150  # and a long line of code is broken
@@ -111,11 +129,17 @@ def test_nothing_is_cut_off(printed):
 
 
 def test_fonts_are_embedded(printed):
-    fonts = [font.get_object() for page in printed.pages for font in page["/Resources"].get("/Font", {}).values()]
+    fonts = [
+        font.get_object()
+        for page in printed.pages
+        for font in page["/Resources"].get("/Font", {}).values()
+    ]
     assert fonts
     for font in fonts:
         if font["/Subtype"] != "/Type3":  # which is its own drawings
-            described = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            described = (
+                font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+            )
             assert {"/FontFile", "/FontFile2", "/FontFile3"} & set(described["/FontDescriptor"])
             assert "/ToUnicode" in font
 

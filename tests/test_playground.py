@@ -1,4 +1,6 @@
-"""The playground: its numbers against the library, what its presets promise, and how it behaves in a page."""
+"""The playground: its numbers against the library, what its presets promise, and how it behaves in
+a page.
+"""
 
 import math
 import shutil
@@ -11,8 +13,12 @@ import torch.nn.functional as F
 
 from contrastlib import gradients, losses, metrics
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the playground's tests need `pip install playwright`")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`")
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="the playground's tests need `pip install playwright`"
+)
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="needs `pip install axe-playwright-python`"
+)
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "_ext"))
@@ -27,7 +33,9 @@ SEEDS = [1, 2, 3, 4, 5]
 def chromium():
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        pytest.skip("the playground's tests need chromium or google-chrome (`apt install chromium`)")
+        pytest.skip(
+            "the playground's tests need chromium or google-chrome (`apt install chromium`)"
+        )
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
@@ -43,7 +51,9 @@ def engine(chromium, tmp_path_factory):
 
 
 def open_page(chromium, folder, preset="dilemma", address="", theme="light", script="", **options):
-    """A page with one playground, from a file, at rest unless options say otherwise, and its `problems`."""
+    """A page with one playground, from a file, at rest unless options say otherwise, and its
+    `problems`.
+    """
     path = folder / f"{preset}.html"
     text = playground.page(preset).replace('data-theme="light"', f'data-theme="{theme}"')
     ground, ink = ("#121212", "#dddddd") if theme == "dark" else ("#ffffff", "#222222")
@@ -52,7 +62,9 @@ def open_page(chromium, folder, preset="dilemma", address="", theme="light", scr
     options = {"viewport": {"width": 800, "height": 900}, "reduced_motion": "reduce", **options}
     page = chromium.new_page(**options)
     page.problems = []
-    page.on("console", lambda message: page.problems.append(f"console {message.type}: {message.text}"))
+    page.on(
+        "console", lambda message: page.problems.append(f"console {message.type}: {message.text}")
+    )
     page.on("pageerror", lambda error: page.problems.append(f"script error: {error}"))
     page.on("request", lambda request: page.problems.append(f"request: {request.url}"))
     page.goto(path.as_uri() + address)
@@ -60,7 +72,8 @@ def open_page(chromium, folder, preset="dilemma", address="", theme="light", scr
     return page
 
 
-# The numbers, against the library ---------------------------------------------------------------------------------
+# The numbers, against the library
+# ---------------------------------------------------------------------------------
 
 TRAINED = """([kind, keys, d, steps]) => {
   const play = window.contrastivePlayground;
@@ -85,7 +98,9 @@ TRAINED = """([kind, keys, d, steps]) => {
 
 
 def encode(theta, x, width, d):
-    """The playground's network in torch: theta is all weights in the order of network.js, x [n, 2] -> [n, d]."""
+    """The playground's network in torch: theta is all weights in the order of network.js, x [n, 2]
+    -> [n, d].
+    """
     sizes = [2 * width, width, width * width, width, d * width, d]
     w1, b1, w2, b2, w3, b3 = theta.split(sizes)
     hidden = torch.tanh(x @ w1.view(width, 2).T + b1)
@@ -127,7 +142,10 @@ def split(similarities, positive):
 def close(found, expected):
     found = torch.as_tensor(found, dtype=torch.float64)
     torch.testing.assert_close(
-        found.view(expected.shape), expected, rtol=TOLERANCE, atol=TOLERANCE * expected.abs().max().item()
+        found.view(expected.shape),
+        expected,
+        rtol=TOLERANCE,
+        atol=TOLERANCE * expected.abs().max().item(),
     )
 
 
@@ -135,9 +153,15 @@ def close(found, expected):
 @pytest.mark.parametrize("keys", ["batch", "bank"])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_the_numbers_are_the_librarys(engine, kind, keys, d):
-    """Loss, gradient by every weight, shares, forces, and all that is measured, after some training."""
+    """Loss, gradient by every weight, shares, forces, and all that is measured, after some
+    training.
+    """
     found = engine.evaluate(TRAINED, [kind, keys, d, 3])
-    tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in found.items() if name != "numbers"}
+    tensors = {
+        name: torch.tensor(value, dtype=torch.float64)
+        for name, value in found.items()
+        if name != "numbers"
+    }
     theta = tensors["theta"].requires_grad_()
     z = encode(theta, tensors["points"].view(-1, 2), 7, d).detach()
     close(found["z"], z)
@@ -161,21 +185,28 @@ def test_the_numbers_are_the_librarys(engine, kind, keys, d):
     shares = library_shares(kind, s_pos.detach(), s_neg.detach(), 0.23, 0.1)
     effective = gradients.effective_negatives(shares).mean().item()
     assert numbers["uniformity"] == pytest.approx(metrics.uniformity(z), rel=TOLERANCE)
-    assert numbers["tolerance"] == pytest.approx(metrics.tolerance(z, labels), rel=TOLERANCE, abs=1e-9)
-    assert numbers["alignment"] == pytest.approx(metrics.alignment(first.detach(), second.detach()), rel=TOLERANCE)
+    assert numbers["tolerance"] == pytest.approx(
+        metrics.tolerance(z, labels), rel=TOLERANCE, abs=1e-9
+    )
+    assert numbers["alignment"] == pytest.approx(
+        metrics.alignment(first.detach(), second.detach()), rel=TOLERANCE
+    )
     assert numbers["effective"] == pytest.approx(effective, rel=TOLERANCE)
     assert numbers["accuracy"] == neighbours_accuracy(z, labels)
     check_forces(kind, tensors, z, tensors["bank"].view(-1, d) if keys == "bank" else z)
 
 
 def check_forces(kind, found, z, rows):
-    """The arrows on anchor 5: shares of the push; minus the gradient along the sphere, times tau if there is one."""
+    """The arrows on anchor 5: shares of the push; minus the gradient along the sphere, times tau if
+    there is one.
+    """
     rows = rows.clone()
     rows[5] = found["positive"]
     anchor = z[5:6].clone().requires_grad_()
     s_pos, s_neg = split(anchor @ rows.T, torch.tensor([5]))
     close(
-        found["shares"][torch.arange(len(z)) != 5], library_shares(kind, s_pos.detach(), s_neg.detach(), 0.23, 0.1)[0]
+        found["shares"][torch.arange(len(z)) != 5],
+        library_shares(kind, s_pos.detach(), s_neg.detach(), 0.23, 0.1)[0],
     )
     assert found["shares"][5] == 0
     library_loss(kind, s_pos, s_neg, 0.23, 0.1).sum().backward()
@@ -198,7 +229,9 @@ def neighbours_accuracy(z, labels, k=10):
 @pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 1.0])
 def test_losses_and_their_gradients_by_the_embeddings(engine, kind, share):
-    """By features and by keys, with ties among the similarities, and where k falls between two whole numbers."""
+    """By features and by keys, with ties among the similarities, and where k falls between two
+    whole numbers.
+    """
     generator = torch.Generator().manual_seed(1)
     features = F.normalize(torch.randn(6, 3, generator=generator, dtype=torch.float64), dim=1)
     keys = F.normalize(torch.randn(26, 3, generator=generator, dtype=torch.float64), dim=1)
@@ -278,7 +311,8 @@ def test_all_learners_start_alike_and_see_the_same_views(engine):
     assert start[0] == start[1] == start[2]
 
 
-# What the presets promise -----------------------------------------------------------------------------------------
+# What the presets promise
+# -----------------------------------------------------------------------------------------
 
 RUN = """([preset, seed]) => {
   const play = window.contrastivePlayground;
@@ -330,7 +364,9 @@ def hard(before, after):
 
 def triplet(before, after):
     contrastive, nothing = after
-    assert nothing["uniformity"] < math.log(2) + 0.05  # of two opposite spots that share the points it is log 2
+    assert (
+        nothing["uniformity"] < math.log(2) + 0.05
+    )  # of two opposite spots that share the points it is log 2
     assert nothing["tolerance"] > 0.99
     assert nothing["loss"] < 0.01
     assert contrastive["uniformity"] > 2
@@ -342,7 +378,9 @@ def wide(before, after):
     assert narrow["tolerance"] > wider["tolerance"] + 0.05
 
 
-PROMISES = {promise.__name__: promise for promise in (dilemma, small, large, simple, hard, triplet, wide)}
+PROMISES = {
+    promise.__name__: promise for promise in (dilemma, small, large, simple, hard, triplet, wide)
+}
 
 
 def test_every_preset_has_a_promise():
@@ -354,11 +392,16 @@ def test_every_preset_has_a_promise():
 def test_presets_do_what_their_sentences_say(engine, preset, seed):
     before, after = engine.evaluate(RUN, [preset, seed])
     for learner in after:
-        print(preset, seed, *(f"{name} {learner[name]:.2f}" for name in ("uniformity", "tolerance", "accuracy")))
+        print(
+            preset,
+            seed,
+            *(f"{name} {learner[name]:.2f}" for name in ("uniformity", "tolerance", "accuracy")),
+        )
     PROMISES[preset](before, after)
 
 
-# The page ---------------------------------------------------------------------------------------------------------
+# The page
+# ---------------------------------------------------------------------------------------------------------
 
 
 def violations(page):
@@ -379,7 +422,9 @@ def test_it_is_light_and_asks_for_nothing():
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("preset", ["dilemma", "simple"])
 def test_it_fits_and_has_no_violation(chromium, tmp_path, preset, width, theme):
-    page = open_page(chromium, tmp_path, preset, theme=theme, viewport={"width": width, "height": 844})
+    page = open_page(
+        chromium, tmp_path, preset, theme=theme, viewport={"width": width, "height": 844}
+    )
     page.locator(".pg-play").click()
     page.locator("summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -399,7 +444,9 @@ def contrast(first, second):
 
     def luminance(colour):
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     light, dark = sorted([luminance(first), luminance(second)], reverse=True)
@@ -421,7 +468,9 @@ def test_colours_are_told_from_the_ground(chromium, tmp_path, theme):
 
 
 def number(page, quantity, learner=0):
-    return float(page.locator(f"[data-quantity={quantity}]").nth(learner).get_attribute("data-value"))
+    return float(
+        page.locator(f"[data-quantity={quantity}]").nth(learner).get_attribute("data-value")
+    )
 
 
 def clock(page):
@@ -459,7 +508,9 @@ def test_it_plays_by_itself_pauses_and_stops_at_its_last_step(chromium, tmp_path
     assert clock(page) == stopped
     page.evaluate(f"window.contrastivePlayground.PRESETS.dilemma.steps = {stopped + 40}")
     page.locator(".pg-play").click()
-    page.wait_for_function("document.querySelector('.pg-play').textContent === 'Play'", timeout=60_000)
+    page.wait_for_function(
+        "document.querySelector('.pg-play').textContent === 'Play'", timeout=60_000
+    )
     assert clock(page) == stopped + 40
     assert page.problems == []
     page.close()
@@ -482,7 +533,10 @@ def test_the_work_of_a_frame_is_bounded(chromium, tmp_path):
           }
           return found;
         }""")
-        assert all(0 <= taken <= most and measured <= 1 for taken, measured in steps), (speed, steps)
+        assert all(0 <= taken <= most and measured <= 1 for taken, measured in steps), (
+            speed,
+            steps,
+        )
         assert sum(taken for taken, _ in steps) > 0
     page.close()
 
@@ -505,8 +559,19 @@ def test_the_keyboard_reaches_everything(chromium, tmp_path):
     reached = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.className || document.activeElement.type || ''"))
-    for name in ("pg-play", "pg-step", "pg-reset", "pg-speed", "pg-seed", "pg-sphere", "pg-plane", "range"):
+        reached.append(
+            page.evaluate("document.activeElement.className || document.activeElement.type || ''")
+        )
+    for name in (
+        "pg-play",
+        "pg-step",
+        "pg-reset",
+        "pg-speed",
+        "pg-seed",
+        "pg-sphere",
+        "pg-plane",
+        "range",
+    ):
         assert name in reached, reached
     page.locator(".pg-tau input").first.focus()
     page.keyboard.press("ArrowRight")
@@ -589,7 +654,9 @@ def test_all_that_can_be_chosen_works(chromium, tmp_path):
     page.locator("summary").click()
     for name in ("data", "points", "d", "keys"):
         control = page.locator(f"[data-setting={name}]")
-        for value in control.locator("option").evaluate_all("(all) => all.map((option) => option.value)"):
+        for value in control.locator("option").evaluate_all(
+            "(all) => all.map((option) => option.value)"
+        ):
             control.select_option(value)
             for _ in range(3):
                 page.locator(".pg-step").click()
@@ -618,7 +685,9 @@ def test_a_press_picks_the_anchor_and_a_swipe_scrolls(chromium, tmp_path):
     page.touchscreen.tap(box["x"] + places[20][0], box["y"] + places[20][1])
     assert page.locator(".pg-anchor").input_value() == "21"
     for name in (".pg-plane", ".pg-sphere"):
-        assert page.locator(name).first.evaluate("(e) => getComputedStyle(e).touchAction") == "pan-y"
+        assert (
+            page.locator(name).first.evaluate("(e) => getComputedStyle(e).touchAction") == "pan-y"
+        )
         assert page.locator(name).first.evaluate("(e) => getComputedStyle(e).userSelect") == "none"
     page.close()
 
@@ -647,7 +716,9 @@ def test_the_picture_is_what_the_engine_draws(chromium, tmp_path):
 
 def test_two_on_one_page(chromium, tmp_path):
     page = open_page(chromium, tmp_path, script="", address="#tau=0.1,0.2,0.3")
-    text = playground.page().replace(playground.starter(), playground.root("simple") + playground.starter())
+    text = playground.page().replace(
+        playground.starter(), playground.root("simple") + playground.starter()
+    )
     (tmp_path / "two.html").write_text(text, encoding="utf-8")
     page.goto((tmp_path / "two.html").as_uri() + "#tau=0.1,0.2,0.3")
     first, second = page.locator(".pg").all()

@@ -1,4 +1,6 @@
-"""The run explorer: its numbers against the runs', in Python and in a browser, with and without scripts."""
+"""The run explorer: its numbers against the runs', in Python and in a browser, with and without
+scripts.
+"""
 
 import json
 import math
@@ -44,7 +46,10 @@ def html(records):
 @pytest.fixture(scope="module")
 def three(records):
     """Three data sets, of which Fashion-MNIST has two cells."""
-    fashion = [made_up("contrastive", 0.3, 0, "fashion-mnist"), made_up("simple", None, 0, "fashion-mnist")]
+    fashion = [
+        made_up("contrastive", 0.3, 0, "fashion-mnist"),
+        made_up("simple", None, 0, "fashion-mnist"),
+    ]
     return run_explorer(records + fashion).html
 
 
@@ -58,7 +63,10 @@ def name(loss, tau):
 
 def expected(found):
     """Slowly and plainly: means over seeds of the three measures, and of the profile [11, 5]."""
-    measured = {m: np.mean([run["metrics"][m] for run in found]) for m in ("uniformity", "tolerance", "probe")}
+    measured = {
+        m: np.mean([run["metrics"][m] for run in found])
+        for m in ("uniformity", "tolerance", "probe")
+    }
     profile = np.zeros((11, 5))
     for run in found:
         means = [run["metrics"]["positive_similarity"], *run["metrics"]["neighbour_similarities"]]
@@ -72,20 +80,28 @@ def expected(found):
 def words(found, loss, tau):
     """The start of what is said of a cell."""
     seeds = f"{len(found)} seed{'s' * (len(found) > 1)}"
-    return f"{name(loss, tau).capitalize()} ({seeds}): uniformity {expected(found)[0]['uniformity']:.2f}"
+    uniformity = expected(found)[0]["uniformity"]
+    return f"{name(loss, tau).capitalize()} ({seeds}): uniformity {uniformity:.2f}"
 
 
 def tags(html, tag, marker):
     """The attributes of every tag of a kind whose text has the marker."""
     return [
-        dict(re.findall(r'([\w-]+)="([^"]*)"', text)) for text in re.findall(rf"<{tag} [^>]*>", html) if marker in text
+        dict(re.findall(r'([\w-]+)="([^"]*)"', text))
+        for text in re.findall(rf"<{tag} [^>]*>", html)
+        if marker in text
     ]
 
 
 def axis(svg, direction):
     """From a coordinate of a chart to its value, by the labels of the first and the last tick."""
-    tick = {"x": r'<text x="([-\d.]+)" y="264">([-\d.]+)<', "y": r'<text class="end" x="-6" y="([-\d.]+)">([-\d.]+)<'}
-    (a, first), *_, (b, last) = ([float(text) for text in found] for found in re.findall(tick[direction], svg))
+    tick = {
+        "x": r'<text x="([-\d.]+)" y="264">([-\d.]+)<',
+        "y": r'<text class="end" x="-6" y="([-\d.]+)">([-\d.]+)<',
+    }
+    (a, first), *_, (b, last) = (
+        [float(text) for text in found] for found in re.findall(tick[direction], svg)
+    )
     return lambda at: first + (float(at) - a) * (last - first) / (b - a)
 
 
@@ -107,10 +123,15 @@ def test_every_cell_is_there_with_the_numbers_of_its_runs(records, html):
         np.testing.assert_allclose(json.loads(held["data-profile"]), profile, atol=5.1e-5)
         says = mark["data-sentence"]
         assert says.startswith(words(found, *column))
-        for text in f"tolerance {measured['tolerance']:.3f} ±", f"accuracy {100 * measured['probe']:.1f} ±":
+        for text in (
+            f"tolerance {measured['tolerance']:.3f} ±",
+            f"accuracy {100 * measured['probe']:.1f} ±",
+        ):
             assert text in says
         near = profile[[0, 1, 10], 0]
-        assert re.findall(r"[\d.]+\d", says.split("Similarity")[1]) == [f"{value:.2f}" for value in near]
+        assert re.findall(r"[\d.]+\d", says.split("Similarity")[1]) == [
+            f"{value:.2f}" for value in near
+        ]
 
 
 def test_half_an_interval_is_said_where_there_are_several_seeds(records, html):
@@ -135,7 +156,10 @@ def test_marks_lie_where_their_runs_are(records, html):
         assert x(across) == pytest.approx(measured["tolerance"], abs=2e-3)
         assert y(up) == pytest.approx(measured["uniformity"], abs=1e-2)
         seen.append((mark["class"].split()[1], mark["d"]))
-        each += [[run["metrics"][m] for m in ("tolerance", "uniformity")] for run in runs(records, *column)]
+        each += [
+            [run["metrics"][m] for m in ("tolerance", "uniformity")]
+            for run in runs(records, *column)
+        ]
     np.testing.assert_allclose([[x(dot["cx"]), y(dot["cy"])] for dot in dots], each, atol=1e-2)
     assert (
         len(set(seen)) == len({kind for kind, _ in seen}) == len({shape for _, shape in seen}) == 4
@@ -147,13 +171,18 @@ def test_marks_lie_where_their_runs_are(records, html):
 
 def test_the_ordinary_loss_is_joined_in_order_of_tau_from_0_05_on(html):
     drawn = parts(html)[0]
-    places = [" ".join(re.findall(r"[-\d.]+", mark["transform"])) for mark in tags(drawn, "path", "mark k0")][1:]
+    places = [
+        " ".join(re.findall(r"[-\d.]+", mark["transform"]))
+        for mark in tags(drawn, "path", "mark k0")
+    ][1:]
     (gaps,) = tags(drawn, "path", 'class="gaps"')
     (way,) = tags(drawn, "path", 'class="way"')
     assert gaps["d"] == "M" + "L".join(places)
     steps = [f"M{a}L{b}" for a, b in pairwise(places)]
     assert len(steps) == 6
-    assert way["d"] == "".join([steps[0], *steps[2:]])  # not from 0.07 to 0.2, since 0.1 was not run
+    assert way["d"] == "".join(
+        [steps[0], *steps[2:]]
+    )  # not from 0.07 to 0.2, since 0.1 was not run
     assert "temperatures that were not run" in html
     assert "No run: CIFAR-10 ordinary 0.1; CIFAR-10 hard 0.02." in html
 
@@ -164,8 +193,15 @@ def test_the_profile_is_drawn_as_it_is_held(html):
     for path in paths:
         (held,) = tags(path, "g", "data-profile")
         mean, q5, q25, q75, q95 = np.array(json.loads(held["data-profile"])).T
-        thin, thick, dash, level = (re.findall(r"[-\d.]+", text["d"]) for text in tags(path, "path", " d="))
-        for values, numbers in ((q5, thin[1::3]), (q95, thin[2::3]), (q25, thick[1::3]), (q75, thick[2::3])):
+        thin, thick, dash, level = (
+            re.findall(r"[-\d.]+", text["d"]) for text in tags(path, "path", " d=")
+        )
+        for values, numbers in (
+            (q5, thin[1::3]),
+            (q95, thin[2::3]),
+            (q25, thick[1::3]),
+            (q75, thick[2::3]),
+        ):
             np.testing.assert_allclose([s(number) for number in numbers], values, atol=2e-3)
         np.testing.assert_allclose([s(number) for number in dash[1::3]], mean, atol=2e-3)
         assert s(level[1]) == pytest.approx(mean[0], abs=2e-3)
@@ -178,15 +214,29 @@ def placed(loss, tau, tolerance, uniformity):
 
 
 def test_labels_cover_no_mark_and_no_other(html):
-    corners = [("contrastive", 0.07, 0.051, 3.9), ("contrastive", 1.0, 0.3499, 3.9), ("simple", None, 0.3499, 2.01)]
+    corners = [
+        ("contrastive", 0.07, 0.051, 3.9),
+        ("contrastive", 1.0, 0.3499, 3.9),
+        ("simple", None, 0.3499, 2.01),
+    ]
     for shown, least in (html, 8), (run_explorer([placed(*corner) for corner in corners]).html, 2):
         drawn = parts(shown)[0]
-        marks = [tuple(map(float, re.findall(r"[-\d.]+", mark["transform"]))) for mark in tags(drawn, "path", "mark")]
-        texts = re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :])
+        marks = [
+            tuple(map(float, re.findall(r"[-\d.]+", mark["transform"])))
+            for mark in tags(drawn, "path", "mark")
+        ]
+        texts = re.findall(
+            r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>',
+            drawn[drawn.rindex('class="mark') :],
+        )
         assert len(texts) >= least
-        short = [name(*column).removeprefix("ordinary, τ = ").replace(", τ =", "") for column in SHOWN]
+        short = [
+            name(*column).removeprefix("ordinary, τ = ").replace(", τ =", "") for column in SHOWN
+        ]
         assert {text for *_, text in texts} <= {*short}
-        boxes = [(float(x), float(y), 3.7 * len(text), 7) for x, y, text in texts] + [(x, y, 5, 5) for x, y in marks]
+        boxes = [(float(x), float(y), 3.7 * len(text), 7) for x, y, text in texts] + [
+            (x, y, 5, 5) for x, y in marks
+        ]
         for k, (x, y, wide, high) in enumerate(boxes[: len(texts)]):
             assert wide < x < 340 - wide
             assert 0 < y < 250 - high
@@ -196,14 +246,21 @@ def test_labels_cover_no_mark_and_no_other(html):
 
 def test_a_label_is_nearest_to_its_own_mark():
     """In a crowd, where the room beside a mark is often beside another."""
-    crowd = [("contrastive", tau, 0.05 + 0.02 * k, 3.9 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
+    crowd = [
+        ("contrastive", tau, 0.05 + 0.02 * k, 3.9 - 0.1 * k) for k, tau in enumerate(grids.TAUS)
+    ]
     crowd += [("hard", tau, 0.06 + 0.02 * k, 3.92 - 0.1 * k) for k, tau in enumerate(grids.TAUS)]
     html = run_explorer([placed(*corner) for corner in crowd]).html
     drawn = parts(html)[0]
-    marks = [tuple(map(float, re.findall(r"[-\d.]+", mark["transform"]))) for mark in tags(drawn, "path", "mark")]
+    marks = [
+        tuple(map(float, re.findall(r"[-\d.]+", mark["transform"])))
+        for mark in tags(drawn, "path", "mark")
+    ]
     names = [mark["data-title"] for mark in tags(drawn, "path", "mark")]
     assert len(marks) == len(names) == len(crowd)
-    texts = re.findall(r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :])
+    texts = re.findall(
+        r'<text x="([-\d.]+)" y="([-\d.]+)">([\w. ]+)</text>', drawn[drawn.rindex('class="mark') :]
+    )
     assert len(texts) >= 4
     for x, y, text in texts:
         nearest = min(range(len(marks)), key=lambda i: math.dist(marks[i], (float(x), float(y))))
@@ -232,7 +289,9 @@ def test_what_diverged_is_said_and_not_averaged(records):
     html = run_explorer([*kept, lost], datasets=["cifar10"]).html
     (mark,) = tags(html, "path", 'data-title="simple"')
     assert mark["data-sentence"].startswith("Simple (2 seeds, 1 diverged): ")
-    assert float(mark["data-uniformity"]) == pytest.approx(expected(runs(kept, "simple", None))[0]["uniformity"])
+    assert float(mark["data-uniformity"]) == pytest.approx(
+        expected(runs(kept, "simple", None))[0]["uniformity"]
+    )
     assert "Diverged: CIFAR-10 simple (1 of 3)." in html
 
 
@@ -246,9 +305,14 @@ def test_fragment_asks_for_nothing(records, html):
     shown = run_explorer(records, datasets=["cifar10"])
     assert shown.html == html
     assert repr(shown) == shown.summary
-    u = frame_words.describe(aggregate.frame(records, "small", ["cifar10"], COLUMNS, "uniformity"), "uniformity")
+    u = frame_words.describe(
+        aggregate.frame(records, "small", ["cifar10"], COLUMNS, "uniformity"), "uniformity"
+    )
     assert repr(shown).startswith(f"Uniformity: {u} Tolerance: CIFAR-10 ordinary: from ")
-    ids = [re.search(r' id="([\w-]+)"', page)[1] for page in (html, run_explorer(records, datasets=["cifar100"]).html)]
+    ids = [
+        re.search(r' id="([\w-]+)"', page)[1]
+        for page in (html, run_explorer(records, datasets=["cifar100"]).html)
+    ]
     assert ids[0] != ids[1]
 
 
@@ -286,7 +350,9 @@ def test_wrong_arguments(records, change, error, says):
 def test_an_outcome_without_a_profile_is_named():
     record = made_up("hard", 0.3, 0)
     del record["metrics"]["profile_quantiles"]
-    with pytest.raises(ValueError, match=f"the outcome {record['id']} has no metric 'profile_quantiles'"):
+    with pytest.raises(
+        ValueError, match=f"the outcome {record['id']} has no metric 'profile_quantiles'"
+    ):
         run_explorer([record])
 
 
@@ -295,19 +361,25 @@ def visible(page, selector):
 
 
 def check(page, records, k, shown=SHOWN, dataset="cifar10"):
-    """The mark that is chosen, on the plane, in the zoom, in the controls, beside it and in words."""
+    """The chosen mark, on the plane, in the zoom, in the controls, beside it and in words."""
     profiles = visible(page, ".profile g").all()
     assert [profile.is_visible() for profile in profiles] == [i == k for i in range(len(shown))]
     mark = visible(page, ".plane .mark").nth(k)
-    assert visible(page, ".plane .ring").get_attribute("transform") == mark.get_attribute("transform")
+    assert visible(page, ".plane .ring").get_attribute("transform") == mark.get_attribute(
+        "transform"
+    )
     enlarged = visible(page, f'.zoom [data-number="{k}"]')
     if visible(page, ".zoom").count():
         assert visible(page, ".zoom .ring").is_visible() is (enlarged.count() == 1)
         if enlarged.count():
-            assert visible(page, ".zoom .ring").get_attribute("transform") == enlarged.get_attribute("transform")
+            assert visible(page, ".zoom .ring").get_attribute(
+                "transform"
+            ) == enlarged.get_attribute("transform")
     loss, tau = shown[k]
     assert page.locator(f'.segments input[value="{loss}"]').is_checked()
-    assert page.locator('[data-quantity="tau"]').inner_text() == ("none" if tau is None else f"{tau:g}")
+    assert page.locator('[data-quantity="tau"]').inner_text() == (
+        "none" if tau is None else f"{tau:g}"
+    )
     says = visible(page, "[aria-live=polite]").inner_text()
     assert says.startswith(words(runs(records, loss, tau, dataset), loss, tau))
     assert page.get_by_role("img", name=says).count() == 1
@@ -386,18 +458,28 @@ def test_another_data_set(records, three, chromium):
     check(page, records, FIRST)
     page.locator('input[value="hard"]').check()
     page.locator('input[value="cifar100"]').check()
-    check(page, records, COLUMNS.index(("hard", 0.07)), COLUMNS, "cifar100")  # loss and temperature stay
+    check(
+        page, records, COLUMNS.index(("hard", 0.07)), COLUMNS, "cifar100"
+    )  # loss and temperature stay
     page.locator('input[value="fashion-mnist"]').check()
-    assert visible(page, ".says").inner_text().startswith("Ordinary, τ = 0.3 (1 seed)")  # it has no hard run
+    assert (
+        visible(page, ".says").inner_text().startswith("Ordinary, τ = 0.3 (1 seed)")
+    )  # it has no hard run
     assert page.locator('input[value="hard"]').is_disabled()
-    assert page.locator("input[type=range]").is_disabled()  # and of the ordinary loss one temperature
+    assert page.locator(
+        "input[type=range]"
+    ).is_disabled()  # and of the ordinary loss one temperature
     page.locator('input[value="cifar10"]').check()
     check(page, records, SHOWN.index(("contrastive", 0.3)))
 
 
 def test_still_without_scripts(records, three, chromium):
     page = open_page(chromium, three, java_script_enabled=False)
-    assert visible(page, ".says").inner_text().startswith(words(runs(records, *SHOWN[FIRST]), *SHOWN[FIRST]))
+    assert (
+        visible(page, ".says")
+        .inner_text()
+        .startswith(words(runs(records, *SHOWN[FIRST]), *SHOWN[FIRST]))
+    )
     assert page.locator("noscript small").is_visible()
     assert page.locator(".dataset:visible").count() == 1
     assert all(radio.is_disabled() for radio in page.locator("input[type=radio]").all())
@@ -417,14 +499,21 @@ def test_several_on_a_page(records, html, chromium):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_themes(html, chromium, theme):
-    """Each loss has a colour of its own, which stands out from the theme's ground (WCAG: 3 to 1 for marks)."""
+    """Each loss has a colour of its own, which stands out from the theme's ground (WCAG: 3 to 1 for
+    marks).
+    """
     page = open_page(chromium, html, theme=theme)
-    colours = {page.locator(f".plane .mark.k{k}").first.evaluate("(n) => getComputedStyle(n).stroke") for k in range(4)}
+    colours = {
+        page.locator(f".plane .mark.k{k}").first.evaluate("(n) => getComputedStyle(n).stroke")
+        for k in range(4)
+    }
     assert len(colours) == 4
     for colour in colours:
         assert contrast(channels(colour), GROUNDS[theme]) > 3, colour
     label = page.locator(".segments label:has(:checked)").last
-    colours = label.evaluate("(n) => [getComputedStyle(n).color, getComputedStyle(n).backgroundColor]")
+    colours = label.evaluate(
+        "(n) => [getComputedStyle(n).color, getComputedStyle(n).backgroundColor]"
+    )
     assert contrast(*map(channels, colours)) > 4.5
 
 

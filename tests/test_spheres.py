@@ -1,4 +1,6 @@
-"""The two spheres: their numbers against the library, in Python and in a browser, with and without scripts."""
+"""The two spheres: their numbers against the library, in Python and in a browser, with and without
+scripts.
+"""
 
 import json
 import re
@@ -64,21 +66,30 @@ def test_the_page_holds_the_points(frames, html):
 def test_stills_are_the_first_and_the_last_frames(frames, html):
     captions = re.findall(r"<figcaption>([^<]+)", html)
     assert len(captions) == 6
-    for caption, (moment, k) in zip(captions, [(m, k) for m in (0, -1) for k in range(3)], strict=True):
+    for caption, (moment, k) in zip(
+        captions, [(m, k) for m in (0, -1) for k in range(3)], strict=True
+    ):
         u, t = expected(frames[k, moment])
-        assert caption == f"τ = {TAUS[k]:g}, step {STEPS[moment]}: uniformity {u:.2f}, tolerance {t:.2f}"
+        assert (
+            caption
+            == f"τ = {TAUS[k]:g}, step {STEPS[moment]}: uniformity {u:.2f}, tolerance {t:.2f}"
+        )
         assert f'aria-label="{caption}"' in html
 
 
 def test_fragment_asks_for_nothing(frames, html):
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|import |innerHTML|type=.module", html)
+    assert not re.search(
+        r"https?://(?!www\.w3\.org/2000/svg)|fetch\(|import |innerHTML|type=.module", html
+    )
     assert "$" not in html  # nothing for MathJax
     assert "{{" not in html  # no placeholder left
     assert "\\(" not in html
     assert len(html) < 32_000
     shown = training_film(frames, LABELS, TAUS, STEPS)
     assert shown.html == html
-    assert repr(shown).startswith("7 points on the sphere; uniformity and tolerance after step 16: ")
+    assert repr(shown).startswith(
+        "7 points on the sphere; uniformity and tolerance after step 16: "
+    )
     assert training_film(frames, LABELS, TAUS).html != html  # another id, too
 
 
@@ -148,7 +159,14 @@ def test_by_keyboard(frames, html, chromium):
         before, places = places, drawn_points(page)
         assert all(now != then for now, then in zip(places, before, strict=True))
         check(page, frames, 4)  # turning changes no number
-    for key, moment in (("Tab", 4), ("Tab", 4), ("Enter", 3), ("Enter", 2), ("Tab", 2), ("Enter", 3)):
+    for key, moment in (
+        ("Tab", 4),
+        ("Tab", 4),
+        ("Enter", 3),
+        ("Enter", 2),
+        ("Tab", 2),
+        ("Enter", 3),
+    ):
         page.keyboard.press(key)  # past Play; back, twice; on
         check(page, frames, moment)
     page.keyboard.press("Tab")  # the slider
@@ -213,7 +231,9 @@ def test_play_pause_and_play_again(frames, html, chromium):
 
 @pytest.mark.parametrize(("motion", "least", "most"), [("no-preference", 9, 12), ("reduce", 4, 5)])
 def test_less_motion_means_stills(html, chromium, motion, least, most):
-    """A film of five moments lasts half a second at eight a second: ten pictures; or five stills in five seconds."""
+    """A film of five moments lasts half a second at eight a second: ten pictures; or five stills in
+    five seconds.
+    """
     page = open_page(chromium, html, reduced_motion=motion)
     page.evaluate(CLOCK)
     page.locator("[data-do=play]").click()
@@ -266,16 +286,24 @@ def test_dragging_selects_no_text(request, chromium, widget):
     html = request.getfixturevalue("html" if widget == "film" else "gradient_html")
     page = open_page(chromium, f"<p>Text above.</p>{html}<p>Text below.</p>")
     box = page.locator(".globe").first.bounding_box()
-    drag(page, (box["x"] + 20, box["y"] + 20), (box["x"] + box["width"] - 10, box["y"] + box["height"] - 10))
+    drag(
+        page,
+        (box["x"] + 20, box["y"] + 20),
+        (box["x"] + box["width"] - 10, box["y"] + box["height"] - 10),
+    )
     assert selected_text(page) == ""
 
 
 def drawn_marks(texts):
-    return torch.tensor([[float(mark.get_attribute(name)) for name in ("x", "y", "opacity")] for mark in texts])
+    return torch.tensor(
+        [[float(mark.get_attribute(name)) for name in ("x", "y", "opacity")] for mark in texts]
+    )
 
 
 def test_script_draws_what_python_drew(html, chromium):
-    """The end of each film is its second still; without scripts the stills are all that a page shows."""
+    """The end of each film is its second still; without scripts the stills are all that a page
+    shows.
+    """
     page = open_page(chromium, html, java_script_enabled=False)
     assert page.locator(".still figcaption").nth(5).is_visible()
     assert not page.locator(".globe").first.is_visible()
@@ -297,7 +325,10 @@ def test_script_draws_what_python_drew(html, chromium):
 def test_two_films_on_a_page(frames, html, chromium):
     page = open_page(chromium, html + html + training_film(frames.flip(0), LABELS, TAUS[::-1]).html)
     page.locator(".widget").nth(1).locator("input").press("Home")
-    steps = [widget.locator('[data-quantity="step"]').inner_text() for widget in page.locator(".widget").all()]
+    steps = [
+        widget.locator('[data-quantity="step"]').inner_text()
+        for widget in page.locator(".widget").all()
+    ]
     assert steps == ["16", "0", "4"]
     assert page.troubles == []
 
@@ -317,10 +348,15 @@ def test_points_that_meet_their_opposite(chromium):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("scripts", [True, False])
 def test_themes(html, chromium, theme, scripts):
-    """Every class has a colour of its own, which stands out from the theme's ground (WCAG: 4.5 to 1 for text)."""
+    """Every class has a colour of its own, which stands out from the theme's ground (WCAG: 4.5 to 1
+    for text).
+    """
     page = open_page(chromium, html, theme=theme, java_script_enabled=scripts)
     where = ".live" if scripts else ".still figure:first-child"
-    colours = {page.locator(f"{where} .k{k}").first.evaluate("(n) => getComputedStyle(n).fill") for k in range(3)}
+    colours = {
+        page.locator(f"{where} .k{k}").first.evaluate("(n) => getComputedStyle(n).fill")
+        for k in range(3)
+    }
     assert len(colours) == 3
 
     for colour in colours:
@@ -340,7 +376,9 @@ def test_no_horizontal_scroll(html, chromium, width, scripts):
 @pytest.fixture(scope="module")
 def points():
     """Anchor, positive, and six negatives."""
-    return F.normalize(torch.randn(8, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    return F.normalize(
+        torch.randn(8, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +387,9 @@ def gradient_html(points):
 
 
 def expected_rows(anchor, points, tau, k=2):
-    """Similarity and shares of the push of each negative; last the positive's similarity and the three forces."""
+    """Similarity and shares of the push of each negative; last the positive's similarity and the
+    three forces.
+    """
     f, positive, negatives = anchor[None], points[1:2], points[2:]
     s_pos, s_neg = (f * positive).sum(dim=1), f @ negatives.T
     leaf = f.clone().requires_grad_()
@@ -362,13 +402,19 @@ def expected_rows(anchor, points, tau, k=2):
     slopes = [torch.autograd.grad(value.sum(), leaf, retain_graph=True)[0] for value in loss]
     forces = [gradients.project_to_tangent(slope, f).norm().item() for slope in slopes]
     shares = [gradients.relative_penalty(s_neg, tau), gradients.relative_penalty(s_neg, tau, k=k)]
-    rows = [[s.item(), r.item(), h.item(), 1 / 6] for s, r, h in zip(s_neg[0], shares[0][0], shares[1][0], strict=True)]
+    rows = [
+        [s.item(), r.item(), h.item(), 1 / 6]
+        for s, r, h in zip(s_neg[0], shares[0][0], shares[1][0], strict=True)
+    ]
     return torch.tensor([*rows, [s_pos.item(), *forces]])
 
 
 def rows_shown(page):
     rows = page.locator("tbody tr").all()
-    cells = [[float(cell.get_attribute("data-value")) for cell in row.locator("td").all()] for row in rows]
+    cells = [
+        [float(cell.get_attribute("data-value")) for cell in row.locator("td").all()]
+        for row in rows
+    ]
     return torch.tensor(cells)
 
 
@@ -386,7 +432,9 @@ def path_numbers(page, selector):
 
 def test_the_still_figure_has_its_circles_and_arrowheads(gradient_html, chromium):
     """So that the book on paper has them, too: Python draws what the script draws."""
-    still, moving = (open_page(chromium, gradient_html, java_script_enabled=scripts) for scripts in (False, True))
+    still, moving = (
+        open_page(chromium, gradient_html, java_script_enabled=scripts) for scripts in (False, True)
+    )
     for selector in (".front", ".behind", "path.arrow"):
         drawn = path_numbers(still, selector)
         assert drawn[0]
@@ -400,12 +448,16 @@ def test_forces_and_shares_are_the_librarys(points, gradient_html, chromium):
     torch.testing.assert_close(drawn, expected_rows(points[0], points, 0.2), atol=5e-5, rtol=0)
     assert page.locator("input[type=range]").is_disabled()
     places = [m.get_attribute("x") for m in page.locator(".globe text").all()]
-    tips = [re.findall(r"-?[\d.]+", a.get_attribute("d"))[:4] for a in page.locator("path.arrow").all()]
+    tips = [
+        re.findall(r"-?[\d.]+", a.get_attribute("d"))[:4] for a in page.locator("path.arrow").all()
+    ]
     says = page.locator(".says").inner_text()
     page = open_page(chromium, gradient_html)
     torch.testing.assert_close(rows_shown(page), drawn, atol=1e-6, rtol=0)
     assert page.locator(".says").inner_text() == says
-    for ours, theirs in zip(places, [m.get_attribute("x") for m in page.locator(".globe text").all()], strict=True):
+    for ours, theirs in zip(
+        places, [m.get_attribute("x") for m in page.locator(".globe text").all()], strict=True
+    ):
         assert float(ours) == pytest.approx(float(theirs), abs=0.11)
     for tip, arrow in zip(tips, page.locator("path.arrow").all(), strict=True):
         moved = re.findall(r"-?[\d.]+", arrow.get_attribute("d"))[:4]
@@ -423,15 +475,21 @@ def test_anchor_moves_by_keyboard(points, gradient_html, chromium):
         anchor = anchor_of(page, points)
         assert 0.02 < (anchor - before).norm() < 0.2
         assert anchor.norm() == pytest.approx(1, abs=1e-4)
-        torch.testing.assert_close(rows_shown(page), expected_rows(anchor, points, 0.2), atol=2e-4, rtol=0)
+        torch.testing.assert_close(
+            rows_shown(page), expected_rows(anchor, points, 0.2), atol=2e-4, rtol=0
+        )
         before = anchor
     marks = page.locator(".globe g").inner_html()
     page.keyboard.press("Shift+ArrowRight")
-    assert page.locator(".globe g").inner_html() != marks  # the sphere turns, the anchor stays on it
+    assert (
+        page.locator(".globe g").inner_html() != marks
+    )  # the sphere turns, the anchor stays on it
     torch.testing.assert_close(anchor_of(page, points), before, atol=1e-5, rtol=0)
     page.locator("input[type=range]").press("Home")
     assert page.locator("input[type=range]").get_attribute("aria-valuetext") == "tau = 0.05"
-    torch.testing.assert_close(rows_shown(page), expected_rows(before, points, 0.05), atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        rows_shown(page), expected_rows(before, points, 0.05), atol=2e-3, rtol=0
+    )
     assert page.troubles == []
 
 
@@ -441,7 +499,9 @@ def test_anchor_moves_by_drag(points, gradient_html, chromium):
     drag(page, (x, y), (x + 30, y - 20))
     assert centre(page.locator(".globe .anchor")) == pytest.approx((x + 30, y - 20), abs=1)
     anchor = anchor_of(page, points)
-    torch.testing.assert_close(rows_shown(page), expected_rows(anchor, points, 0.2), atol=2e-4, rtol=0)
+    torch.testing.assert_close(
+        rows_shown(page), expected_rows(anchor, points, 0.2), atol=2e-4, rtol=0
+    )
     marks = page.locator(".globe g").inner_html()
     globe = page.locator(".globe").bounding_box()
     drag(page, (globe["x"] + 20, globe["y"] + 20), (globe["x"] + 60, globe["y"] + 20))
@@ -462,12 +522,20 @@ def test_a_button_for_each_task_and_one_back(points, gradient_html, chromium):
     page = open_page(chromium, gradient_html)
     start = rows_shown(page)
     places = page.locator(".globe g").inner_html()
-    for name, point in (("anchor on the positive", 1), ("anchor on negative 1", 2), ("anchor on negative 6", 7)):
+    for name, point in (
+        ("anchor on the positive", 1),
+        ("anchor on negative 1", 2),
+        ("anchor on negative 6", 7),
+    ):
         page.get_by_role("button", name=name).click()
-        torch.testing.assert_close(rows_shown(page), expected_rows(points[point], points, 0.2), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            rows_shown(page), expected_rows(points[point], points, 0.2), atol=1e-4, rtol=0
+        )
     for tau in (0.05, 2.0):
         page.get_by_role("button", name=f"τ = {tau:g}", exact=True).click()
-        torch.testing.assert_close(rows_shown(page), expected_rows(points[7], points, tau), atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            rows_shown(page), expected_rows(points[7], points, tau), atol=2e-3, rtol=0
+        )
     page.locator(".globe").press("Shift+ArrowLeft")
     page.get_by_role("button", name="Reset").click()
     assert torch.equal(rows_shown(page), start)
@@ -478,7 +546,9 @@ def test_a_button_for_each_task_and_one_back(points, gradient_html, chromium):
 
 def ends_of(arrow):
     """Where an arrow begins and ends, in the picture."""
-    return torch.tensor([float(number) for number in re.findall(r"-?[\d.]+", arrow.get_attribute("d"))[:4]]).view(2, 2)
+    return torch.tensor(
+        [float(number) for number in re.findall(r"-?[\d.]+", arrow.get_attribute("d"))[:4]]
+    ).view(2, 2)
 
 
 @pytest.mark.parametrize(("number", "column"), [(0, 1), (1, 2), (2, 3)])
@@ -487,7 +557,9 @@ def test_each_push_is_an_arrow_as_wide_as_its_share(gradient_html, chromium, num
     page.locator(".segments input").nth(number).check()
     shares = rows_shown(page)[:-1, column]
     pushes = page.locator("path.push").all()
-    widths = torch.tensor([float(push.evaluate("(node) => node.style.strokeWidth")) for push in pushes])
+    widths = torch.tensor(
+        [float(push.evaluate("(node) => node.style.strokeWidth")) for push in pushes]
+    )
     torch.testing.assert_close(widths, 1 + 8 * shares, atol=0.006, rtol=0)
     # The pushes and the pull add up to the loss's arrow.
     drawn = [ends_of(part) for part in (*pushes, page.locator("path.pull"))]
@@ -531,7 +603,9 @@ def test_let_go_runs_downhill_and_leaves_a_trail(points, gradient_html, chromium
 def test_the_table_is_whole_on_a_phone(gradient_html, chromium):
     css = (Path(__file__).parent.parent / "_static" / "book.css").read_text(encoding="utf-8")
     css += "body { font-family: sans-serif }"
-    page = open_page(chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=342)
+    page = open_page(
+        chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=342
+    )
     right = page.locator("tbody td:last-child").evaluate_all(
         "(cells) => cells.map((c) => c.getBoundingClientRect().right)"
     )
@@ -569,11 +643,21 @@ def test_gradients_fit_a_phone(gradient_html, chromium, width):
     for theme in ("light", "dark"):
         page = open_page(chromium, gradient_html, width=width, theme=theme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert len({a.evaluate("(n) => getComputedStyle(n).stroke") for a in page.locator("path.arrow").all()}) == 3
+        assert (
+            len(
+                {
+                    a.evaluate("(n) => getComputedStyle(n).stroke")
+                    for a in page.locator("path.arrow").all()
+                }
+            )
+            == 3
+        )
 
 
 def test_gradients_fit_a_phone_in_the_books_own_styles(gradient_html, chromium):
     css = (Path(__file__).parent.parent / "_static" / "book.css").read_text(encoding="utf-8")
     css += "div { font-family: sans-serif }"
-    page = open_page(chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=300)
+    page = open_page(
+        chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=300
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= 300

@@ -1,4 +1,6 @@
-"""A temperature that is a tensor, and negatives that should not count: modules against equations, in float64."""
+"""A temperature that is a tensor, and negatives that should not count: modules against equations,
+in float64.
+"""
 
 import math
 import warnings
@@ -51,7 +53,9 @@ def temperature(kind, tau, dtype):
 
 
 def uneven_lists(positive):
-    """Rows to ignore [ANCHORS, 6]: 0 to 6 of them, one repeated, filled up with -1, never the positive."""
+    """Rows to ignore [ANCHORS, 6]: 0 to 6 of them, one repeated, filled up with -1, never the
+    positive.
+    """
     generator = torch.Generator().manual_seed(5)
     rows = torch.randint(KEYS, (ANCHORS, 6), generator=generator)
     rows[::3, 1] = rows[::3, 0]
@@ -75,7 +79,9 @@ def scene(use, dtype=torch.float64):
     return features, keys, {"positive": positive}
 
 
-def by_equation(equation, features, keys, positive=None, positive_keys=None, ignore=None, **settings):
+def by_equation(
+    equation, features, keys, positive=None, positive_keys=None, ignore=None, **settings
+):
     """The module's value from all similarities, -inf where a key is no negative."""
     s_neg = features @ keys.T
     missing = torch.zeros_like(s_neg, dtype=torch.bool)
@@ -103,7 +109,9 @@ def tau_errors(name, kind, tau, ignoring, dtype):
         arguments["ignore"] = uneven_lists(arguments["positive"])
     features.requires_grad_()
     tau = temperature(kind, tau, dtype).requires_grad_()
-    ours = torch.autograd.grad(module(tau, **settings)(features, keys, **arguments), (tau, features))
+    ours = torch.autograd.grad(
+        module(tau, **settings)(features, keys, **arguments), (tau, features)
+    )
     exact = [x.detach().double().requires_grad_() for x in (tau, features)]
     loss = by_equation(equation, exact[1], keys.double(), tau=exact[0], **arguments, **settings)
     theirs = torch.autograd.grad(loss, exact)
@@ -164,7 +172,9 @@ def test_a_tensor_of_numbers_is_those_numbers(name, kind):
     ]
     value = module(tau, **settings)(features, keys, **arguments)
     torch.testing.assert_close(value, torch.stack(expected).mean())
-    torch.testing.assert_close(value, by_equation(equation, features, keys, tau=tau, **arguments, **settings))
+    torch.testing.assert_close(
+        value, by_equation(equation, features, keys, tau=tau, **arguments, **settings)
+    )
 
 
 @each_kind
@@ -181,7 +191,10 @@ def test_equations_of_gradients_take_a_tensor(kind):
         lambda p, n, f, own, tau: relative_penalty(n, tau, k=3),
         lambda p, n, f, own, tau: anchor_gradient(f, own, keys, tau),
     ):
-        rows = [function(s_pos[[i]], s_neg[[i]], f[[i]], own[[i]], number) for i, number in enumerate(numbers)]
+        rows = [
+            function(s_pos[[i]], s_neg[[i]], f[[i]], own[[i]], number)
+            for i, number in enumerate(numbers)
+        ]
         value = function(s_pos, s_neg, f, own, tau)
         torch.testing.assert_close(value, torch.cat(rows))
         (slope,) = torch.autograd.grad(value.square().sum(), tau)
@@ -200,7 +213,11 @@ def test_bad_temperatures_are_refused_whenever_they_were_set(name):
         ("0.1", TypeError, "tau is '0.1'"),
         (torch.tensor(-0.1), ValueError, "tau is -0.1; it must be finite and above 0"),
         (torch.tensor(math.inf), ValueError, "tau is inf"),
-        (torch.full((ANCHORS,), 0.2).index_fill(0, torch.tensor(3), 0), ValueError, "tau is 0; it must"),
+        (
+            torch.full((ANCHORS,), 0.2).index_fill(0, torch.tensor(3), 0),
+            ValueError,
+            "tau is 0; it must",
+        ),
         (torch.tensor(1), TypeError, "tau has dtype torch.int64"),
         (torch.full((3,), 0.2), ValueError, r"tau has shape \[3\]; give .*\[16\]"),
         (torch.full((ANCHORS, 1), 0.2), ValueError, r"tau has shape \[16, 1\]"),
@@ -248,10 +265,14 @@ def test_one_row_for_each_repeated_rows_and_none(name):
     none = torch.full_like(row, -1)
     one = loss(features, keys, **arguments, ignore=row)
     assert torch.equal(one, loss(features, keys, **arguments, ignore=row[:, None]))
-    assert torch.equal(one, loss(features, keys, **arguments, ignore=torch.stack([row, none, row, row], 1)))
+    assert torch.equal(
+        one, loss(features, keys, **arguments, ignore=torch.stack([row, none, row, row], 1))
+    )
     plain = loss(features, keys, **arguments)
     assert one != plain
-    torch.testing.assert_close(loss(features, keys, **arguments, ignore=none), plain, rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        loss(features, keys, **arguments, ignore=none), plain, rtol=1e-14, atol=0
+    )
 
 
 def test_numbers_of_negatives_are_each_anchors_own():
@@ -267,7 +288,9 @@ def test_numbers_of_negatives_are_each_anchors_own():
     r = relative_penalty(s_neg, 0.5)
     assert effective_negatives(r)[1] == 1
     assert (r[s_neg == -math.inf] == 0).all()
-    with pytest.raises(ValueError, match=r"k is 2, but anchor 1 has only 1 negative\(s\): give k <= 1"):
+    with pytest.raises(
+        ValueError, match=r"k is 2, but anchor 1 has only 1 negative\(s\): give k <= 1"
+    ):
         losses.hard_simple(s_pos, s_neg, k=2)
 
 
@@ -328,7 +351,9 @@ def test_what_is_not_there_is_minus_infinity_alone():
             lambda n: relative_penalty(n, 0.1),
             lambda n: losses.hard_negatives(n, k=2),
         ):
-            with pytest.raises(ValueError, match=r"s_neg has 2 value\(s\) that are NaN or infinite"):
+            with pytest.raises(
+                ValueError, match=r"s_neg has 2 value\(s\) that are NaN or infinite"
+            ):
                 call(bad)
     s_neg[3] = -math.inf
     with pytest.raises(ValueError, match="s_neg leaves anchor 3 no negative"):
@@ -346,10 +371,18 @@ def test_lists_to_ignore_that_make_no_sense():
         (positive[:, None].float(), TypeError, "ignore has dtype torch.float32"),
         (torch.full((ANCHORS, 2), KEYS), ValueError, "numbers from 0 to 299, or -1 for none"),
         (torch.full((ANCHORS, 2), -2), ValueError, "ignore reaches from -2"),
-        (torch.stack([positive * 0 - 1, positive], 1), ValueError, "ignore names an anchor's own positive"),
+        (
+            torch.stack([positive * 0 - 1, positive], 1),
+            ValueError,
+            "ignore names an anchor's own positive",
+        ),
         (everything, ValueError, "ignore leaves no negative of anchor 0"),
     ]:
-        for module in (losses.ContrastiveLoss(0.1), losses.SimpleLoss(), losses.HardSimpleLoss(k=1)):
+        for module in (
+            losses.ContrastiveLoss(0.1),
+            losses.SimpleLoss(),
+            losses.HardSimpleLoss(k=1),
+        ):
             with pytest.raises(error, match=words):
                 module(features, keys, **arguments, ignore=ignore)
 
@@ -384,7 +417,9 @@ def test_one_warning_of_features_that_are_not_unit_vectors(name):
     features, keys, arguments = scene("bank")
     loss = module(**settings)
     for bad in (3 * features, F.normalize(features, dim=0)):
-        with pytest.warns(UserWarning, match=r"features is not made of unit vectors.*F\.normalize") as caught:
+        with pytest.warns(
+            UserWarning, match=r"features is not made of unit vectors.*F\.normalize"
+        ) as caught:
             loss(bad, keys, **arguments)
         assert [w.filename for w in caught] == [__file__]
     with pytest.warns(UserWarning, match="^keys is not made of unit vectors"):

@@ -1,4 +1,6 @@
-"""The temperature slider: its numbers against the library, in Python and in a browser, with and without scripts."""
+"""The temperature slider: its numbers against the library, in Python and in a browser, with and
+without scripts.
+"""
 
 import re
 from html.parser import HTMLParser
@@ -42,17 +44,24 @@ def digits():
 
 def expected(s_pos, s_neg, tau):
     """The four numbers by the library, in float64, from the similarities to five decimals."""
-    s_pos, s_neg = torch.tensor([s_pos], dtype=torch.float64).round(decimals=5), s_neg.double().round(decimals=5)[None]
+    s_pos, s_neg = (
+        torch.tensor([s_pos], dtype=torch.float64).round(decimals=5),
+        s_neg.double().round(decimals=5)[None],
+    )
     r = relative_penalty(s_neg, tau)
     values = contrastive(s_pos, s_neg, tau), entropy(r), effective_negatives(r), r.max()
     return dict(zip(QUANTITIES, (v.item() for v in values), strict=True))
 
 
 def check_numbers(page, want):
-    """What the page says is what the library says: in full in data-value, and in the digits that it shows."""
+    """What the page says is what the library says: in full in data-value, and in the digits that it
+    shows.
+    """
     for name in QUANTITIES:
         node = page.locator(f'[data-quantity="{name}"]')
-        assert float(node.get_attribute("data-value")) == pytest.approx(want[name], rel=1e-9, abs=1e-12), name
+        assert float(node.get_attribute("data-value")) == pytest.approx(
+            want[name], rel=1e-9, abs=1e-12
+        ), name
         text, digits = node.inner_text(), {"loss": 3, "entropy": 3, "effective": 1}.get(name)
         if text.startswith("<"):
             assert want[name] < 1e-3
@@ -94,9 +103,12 @@ def test_still_numbers_are_the_librarys(digits, tau):
     for name in QUANTITIES:
         (value,) = re.findall(rf'data-quantity="{name}" data-value="([^"]+)"', html)
         assert float(value) == pytest.approx(want[name], rel=1e-9)
-    # Five decimals of a similarity are enough: the loss is that of the exact ones, within 1e-5 / tau.
+    # Five decimals of a similarity are enough: the loss is that of the exact ones, within 1e-5 /
+    # tau.
     s_pos = torch.tensor([digits["s_pos"]], dtype=torch.float64)
-    assert contrastive(s_pos, digits["s_neg"][None], tau).item() == pytest.approx(want["loss"], abs=1.1e-5 / tau)
+    assert contrastive(s_pos, digits["s_neg"][None], tau).item() == pytest.approx(
+        want["loss"], abs=1.1e-5 / tau
+    )
 
 
 def test_fragment_is_whole_and_asks_for_nothing(digits):
@@ -139,8 +151,16 @@ def test_id_comes_from_the_data(digits):
         ({"anchor": torch.zeros(2, 2)}, TypeError, "anchor is torch.float32"),
         ({"anchor": None}, TypeError, "anchor is a NoneType"),
         ({"positive": torch.zeros(4, dtype=torch.uint8)}, ValueError, r"positive has shape \[4\]"),
-        ({"images": torch.zeros(3, 1, 2, 2, dtype=torch.uint8)}, ValueError, r"take images\[:, 0\]"),
-        ({"images": torch.zeros(2, 2, 2, dtype=torch.uint8)}, ValueError, "images has 2 images and s_neg 3"),
+        (
+            {"images": torch.zeros(3, 1, 2, 2, dtype=torch.uint8)},
+            ValueError,
+            r"take images\[:, 0\]",
+        ),
+        (
+            {"images": torch.zeros(2, 2, 2, dtype=torch.uint8)},
+            ValueError,
+            "images has 2 images and s_neg 3",
+        ),
     ],
 )
 def test_wrong_arguments(change, error, says):
@@ -179,8 +199,14 @@ def test_slider_by_keyboard(digits, chromium):
         want = expected(digits["s_pos"], digits["s_neg"], tau)
         check_numbers(page, want)
         shares = [float(li.get_attribute("data-value")) for li in page.locator("li").all()]
-        r = relative_penalty(digits["s_neg"].round(decimals=5)[None], tau)[0].sort(descending=True).values
-        assert shares == pytest.approx(r[[*range(12), 143, 717, 1435]].tolist(), rel=1e-9, abs=1e-15)
+        r = (
+            relative_penalty(digits["s_neg"].round(decimals=5)[None], tau)[0]
+            .sort(descending=True)
+            .values
+        )
+        assert shares == pytest.approx(
+            r[[*range(12), 143, 717, 1435]].tolist(), rel=1e-9, abs=1e-15
+        )
         summary = page.locator(".says").inner_text()
         assert f"τ = {tau} " in summary
         assert page.get_by_role("img", name=summary).count() == 1
@@ -194,11 +220,15 @@ def test_script_draws_what_python_drew(digits, chromium):
     drawn = []
     for scripts in (False, True):
         page = open_page(chromium, html, java_script_enabled=scripts)
-        numbers = [page.locator(f'[data-quantity="{name}"]').inner_text() for name in ("tau", *QUANTITIES)]
+        numbers = [
+            page.locator(f'[data-quantity="{name}"]').inner_text() for name in ("tau", *QUANTITIES)
+        ]
         bars = [rect.get_attribute("height") for rect in page.locator("rect").all()]
         curve = re.findall(r"[\d.]+", page.locator(".rel").get_attribute("d"))
         shares = [item.inner_text() for item in page.locator("li").all()]
-        drawn.append((numbers, page.locator(".says").inner_text(), shares, list(map(float, bars + curve))))
+        drawn.append(
+            (numbers, page.locator(".says").inner_text(), shares, list(map(float, bars + curve)))
+        )
         assert page.locator("input").is_disabled() is not scripts
         assert page.locator("svg").bounding_box()["height"] > 100
         assert page.troubles == []
@@ -218,11 +248,20 @@ def test_several_sliders_on_a_page(digits, chromium):
 
 
 def test_extremes(chromium):
-    """A loss near 0, one negative alone, all similarities equal: the same numbers still, none of them NaN."""
+    """A loss near 0, one negative alone, all similarities equal: the same numbers still, none of
+    them NaN.
+    """
     digit = torch.zeros(8, 8, dtype=torch.uint8)
-    for s_pos, s_neg in [(1.0, [-1.0]), (-1.0, [1.0, -1.0]), (0.5, [0.5] * 20), (0.123456, [1.0000001] * 3)]:
+    for s_pos, s_neg in [
+        (1.0, [-1.0]),
+        (-1.0, [1.0, -1.0]),
+        (0.5, [0.5] * 20),
+        (0.123456, [1.0000001] * 3),
+    ]:
         s_neg = torch.tensor(s_neg)
-        page = open_page(chromium, tau_slider(s_pos, s_neg, digit, digit.expand(len(s_neg), 8, 8)).html)
+        page = open_page(
+            chromium, tau_slider(s_pos, s_neg, digit, digit.expand(len(s_neg), 8, 8)).html
+        )
         for key, tau in (("Home", 0.01), ("End", 10)):
             page.locator("input").press(key)
             check_numbers(page, expected(s_pos, s_neg, tau))
@@ -244,15 +283,23 @@ def several():
 
 
 def test_digits_under_the_slider_are_those_that_one_gives_by_hand(digits):
-    """The positive differs: it is one pixel lower, as in the chapter, and not one pixel to the right."""
+    """The positive differs: it is one pixel lower, as in the chapter, and not one pixel to the
+    right.
+    """
     images = load("digits").images[:, 0]
     shifted = images[0].roll(1, dims=0)
     mean = images.double().mean(0)
     anchor, positive = (
-        torch.nn.functional.normalize((image.double() - mean).flatten(), dim=0) for image in (images[0], shifted)
+        torch.nn.functional.normalize((image.double() - mean).flatten(), dim=0)
+        for image in (images[0], shifted)
     )
     by_hand = Anchor(
-        anchor @ positive, digits["s_neg"], images[0], images[1:], shifted, name=str(load("digits").labels[0].item())
+        anchor @ positive,
+        digits["s_neg"],
+        images[0],
+        images[1:],
+        shifted,
+        name=str(load("digits").labels[0].item()),
     )
     assert digits_tau_slider((0,)).html == tau_slider_for([by_hand]).html
 
@@ -277,8 +324,15 @@ def test_a_tap_on_a_digit_makes_it_the_anchor(several, chromium):
         check_numbers(page, numbers_of(index, 0.2))
         chosen = page.locator(".choices img").nth(number).get_attribute("src")
         assert page.locator(".anchor img").get_attribute("src") == chosen
-        assert [radio.is_checked() for radio in page.locator(".choices input").all()] == [k == number for k in range(3)]
-        drawn.add((page.locator(".hist").get_attribute("d"), page.locator("ol img").first.get_attribute("src")))
+        assert [radio.is_checked() for radio in page.locator(".choices input").all()] == [
+            k == number for k in range(3)
+        ]
+        drawn.add(
+            (
+                page.locator(".hist").get_attribute("d"),
+                page.locator("ol img").first.get_attribute("src"),
+            )
+        )
     assert len(drawn) == 3
     assert page.troubles == []
 
@@ -326,7 +380,11 @@ def test_the_accent_stands_out(several, chromium, theme):
 
 @pytest.mark.parametrize(
     ("sizes", "tau", "says"),
-    [((), 0.2, "anchors is empty"), ((3, 4), 0.2, "give each the same number"), ((3,), 20.0, "from 0.01 to 10")],
+    [
+        ((), 0.2, "anchors is empty"),
+        ((3, 4), 0.2, "give each the same number"),
+        ((3,), 20.0, "from 0.01 to 10"),
+    ],
 )
 def test_wrong_arguments_for_several(sizes, tau, says):
     digit = torch.zeros(8, 8, dtype=torch.uint8)

@@ -30,10 +30,10 @@ def run_explorer(
     named. It opens at tau = 0.07 where that was run, and without scripts it is a still figure of
     that.
 
-    records: records of runs; None: those that come with the package. scale: the name of the
-    recipe of the runs to show, as in `run_index.SCALES`. datasets: the data sets to choose from; those without such
-    a run are left out. ValueError where none of them has one, or where a name is no data set;
-    TypeError for other types.
+    records: records of runs; None: those that come with the package. scale: the name of the recipe
+    of the runs to show, as in `run_index.SCALES`. datasets: the data sets to choose from; those
+    without such a run are left out. ValueError where none of them has one, or where a name is no
+    data set; TypeError for other types.
     """
     records = _check_records(records)
     datasets = _check_datasets(datasets)

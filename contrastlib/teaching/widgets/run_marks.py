@@ -98,8 +98,7 @@ class Mark:
 
 def measure_frames(records: list[dict], scale: str, datasets: list[str]) -> dict[str, pd.DataFrame]:
     return {
-        measure: aggregate.frame(records, scale, datasets, COLUMNS, measure)
-        for measure in MEASURES
+        measure: aggregate.frame(records, scale, datasets, COLUMNS, measure) for measure in MEASURES
     }
 
 
