@@ -11,6 +11,7 @@ from math import cos, exp, log, pi, sin
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -627,6 +628,19 @@ def test_eq_tolerance_per_pair():
 
 
 # ---------------------------------------------------------------- nothing is left out
+
+
+def test_eq_pooled():
+    t_975 = 2.021075390306273  # Student's t at 0.975 with forty degrees of freedom
+    cells = {"contrastive 0.2": [0.54, 0.56], "contrastive 0.07": [0.53, 0.51, 0.52]}
+    values = pd.DataFrame({name: pd.Series(column) for name, column in cells.items()})
+    weights = {("contrastive", 0.2): 2.0, ("contrastive", 0.07): -1.0}
+    part = verdicts.Part("", "", "probe", weights)
+    found = verdicts.estimate(part, values, verdicts.Spread(0.01**2, 40, 0.5), None)
+    effect = 2 * (0.54 + 0.56) / 2 - (0.53 + 0.51 + 0.52) / 3
+    half = t_975 * 0.01 * (2**2 / 2 + 1**2 / 3) ** 0.5
+    expected = (effect, effect - half, effect + half)
+    assert (found.effect, found.low, found.high) == pytest.approx(expected, rel=1e-12)
 
 
 def test_eq_interval():
