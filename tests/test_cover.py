@@ -12,8 +12,9 @@ def test_the_pictures_are_made_the_same_twice_and_leave_no_trace(tmp_path):
     second = [file.read_bytes() for file in cover.save(tmp_path / "second")]
     assert dict(mpl.rcParams) == before
     assert first == second
-    svg, png = first
+    svg, png, verdicts = first
     assert b"<svg" in svg
+    assert b"<svg" in verdicts
     assert int.from_bytes(png[16:20]) == 1200  # pixels wide, as sites that show links want them
 
 

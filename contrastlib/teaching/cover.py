@@ -19,6 +19,7 @@ from torch import Tensor
 from contrastlib.data import load
 from contrastlib.gradients import effective_negatives, relative_penalty
 from contrastlib.reproduction.plotting import GREY, LOOK, draw_digit
+from contrastlib.reproduction.verdict_figures import judged_by_scale, verdict_grid
 
 BLUE, ORANGE = sns.color_palette("colorblind")[:2]
 NEAR_TO_FAR = LinearSegmentedColormap.from_list("near-to-far", [ORANGE, "#b9b2a6", BLUE])
@@ -130,27 +131,31 @@ def _draw_bar(axes: Axes, ends: np.ndarray, y: float, ink: np.ndarray) -> None:
             draw_digit(axes, digit, (start + end) / 2, y + BAR_HEIGHT / 2, 0.34, "black")
 
 
-def save(folder: str | Path) -> tuple[Path, Path]:
-    """Write the picture into the folder, the same bytes each time; return the two files.
+def save(folder: str | Path) -> list[Path]:
+    """Write the pictures into the folder, the same bytes each time; return the files.
 
-    The SVG is transparent, for the book's pages. The PNG, 1200 pixels wide on white, is what is
-    shown where a link to a page is shared.
+    The SVGs, of whom the loss pushes and of the verdicts, are transparent, for the book's pages.
+    The PNG, 1200 pixels wide on white, is what is shown where a link to a page is shared.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     svg = folder / f"{NAME}.svg"
     png = folder / f"{NAME}.png"
+    verdicts = folder / "verdicts.svg"
     with mpl.rc_context(LOOK):
         figure = whom_does_the_loss_push()
         figure.savefig(svg, metadata={"Date": None})
         figure.savefig(png, dpi=150, facecolor="white", metadata={"Software": None})
-    return svg, png
+    with mpl.rc_context(LOOK | {"font.size": 10}):
+        grid = verdict_grid(judged_by_scale())
+        grid.savefig(verdicts, metadata={"Date": None})
+    return [svg, png, verdicts]
 
 
 def main() -> None:
     """Run as `python -m contrastlib.teaching.cover DIR`."""
     parser = argparse.ArgumentParser(
-        prog="python -m contrastlib.teaching.cover", description="Write the picture as SVG and PNG."
+        prog="python -m contrastlib.teaching.cover", description="Write the pictures."
     )
     parser.add_argument("folder", help="where to write it; made if it does not exist")
     for file in save(parser.parse_args().folder):
