@@ -338,11 +338,11 @@ def test_one_run_is_enough():
         ({"datasets": "cifar10"}, TypeError, "a list of names"),
         ({"datasets": []}, ValueError, "datasets is empty"),
         ({"records": {"id": 1}}, TypeError, "no outcome"),
-        ({"records": ["runs"]}, TypeError, r"results.read_all\(\)"),
+        ({"records": ["runs"]}, TypeError, r"run_records.read_all\(folder\)"),
     ],
 )
 def test_wrong_arguments(records, change, error, says):
-    right = {"records": records, "base": small, "datasets": ["cifar10"]}
+    right = {"records": records, "scale": "small", "datasets": ["cifar10"]}
     with pytest.raises(error, match=says):
         run_explorer(**{**right, **change})
 
@@ -351,7 +351,7 @@ def test_an_outcome_without_a_profile_is_named():
     record = made_up("hard", 0.3, 0)
     del record["metrics"]["profile_quantiles"]
     with pytest.raises(
-        ValueError, match=f"the outcome {record['id']} has no metric 'profile_quantiles'"
+        ValueError, match=f"the record {record['id']} has no metric 'profile_quantiles'"
     ):
         run_explorer([record])
 

@@ -6,7 +6,7 @@ from contrastlib.metrics import uniformity_ceiling
 from contrastlib.reproduction import aggregate, words
 from contrastlib.reproduction.names import LOSSES, NAMES
 from contrastlib.reproduction.run_index import SCALES
-from contrastlib.reproduction.shipped import read_shipped
+from contrastlib.reproduction.shipped import read_shipped, without_pilot
 from contrastlib.teaching.widgets import run_charts, run_marks
 from contrastlib.teaching.widgets.base import Interactive, render
 from contrastlib.teaching.widgets.run_marks import SHAPES, Mark
@@ -37,7 +37,7 @@ def run_explorer(
     """
     records = _check_records(records)
     datasets = _check_datasets(datasets)
-    usable = read_shipped() if records is None else records
+    usable = read_shipped() if records is None else without_pilot(records)
     aggregate.check_datasets(datasets)
     planes = {}
     for dataset in datasets:
@@ -80,7 +80,7 @@ def _check_records(records: Iterable[dict] | None) -> list[dict] | None:
     if not all(isinstance(record, dict) for record in records):
         raise TypeError(
             "records holds something that is no outcome; give a list of them, such as "
-            "results.read_all()"
+            "run_records.read_all(folder)"
         )
     return records
 
