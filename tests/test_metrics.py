@@ -429,7 +429,7 @@ def kib(name):
 
 def extra(call):
     # Up to the highest mark so far, so that more shows.
-ballast = torch.ones(256 * max(0, kib("VmHWM") - kib("VmRSS")))
+    ballast = torch.ones(256 * max(0, kib("VmHWM") - kib("VmRSS")))
     before = kib("VmRSS")
     call()
     return (kib("VmHWM") - before) / 1024

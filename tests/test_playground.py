@@ -211,7 +211,7 @@ def check_forces(kind, found, z, rows):
     assert found["shares"][5] == 0
     library_loss(kind, s_pos, s_neg, 0.23, 0.1).sum().backward()
     scale = 1 if kind in ("simple", "hardSimple") else 0.23
-    force = -scale * gradients.tangent(anchor.grad, anchor.detach())[0]
+    force = -scale * gradients.project_to_tangent(anchor.grad, anchor.detach())[0]
     close(found["pull"] + found["push"], force)
 
 
