@@ -94,10 +94,10 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
     columns = list(table.columns)
     figure = Figure(figsize=(plot_parts.WIDTH, 1.9 + 0.3 * rows), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(-4.9, len(columns) - 0.4), ylim=(rows - 0.4, -0.7), xticks=[], yticks=[])
+    axes.set(xlim=(-5.7, len(columns) - 0.4), ylim=(rows - 0.4, -0.7), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     for row, claim in enumerate(table.index):
-        axes.text(-4.85, row, f"{claim}  {SHORT[claim]}", va="center", fontsize="small")
+        axes.text(-5.65, row, f"{claim}  {SHORT[claim]}", va="center", fontsize="small")
         for place, column in enumerate(columns):
             colour, sign = SIGNS[table.loc[claim, column]]
             draw_sign(axes, place, row, colour, sign, large=column[1] == "overall")
