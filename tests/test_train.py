@@ -234,7 +234,7 @@ def test_the_map_of_fig_2(tmp_path):
 
 def test_features_that_a_gpu_would_not_report(monkeypatch):
     # Values are looked at on the CPU alone.
-    for module in ("training.forward_pass", "checks", "keys"):
+    for module in ("training.forward_pass", "checks", "collectives"):
         monkeypatch.setattr(f"contrastlib.{module}.readable", lambda tensor: False)
     assert train_tiny(replace(TINY, lr=1e30, epochs=5)).status == "diverged"
 
