@@ -533,10 +533,12 @@ def test_the_work_of_a_frame_is_bounded(chromium, tmp_path):
           }
           return found;
         }""")
-        assert all(0 <= taken <= most and measured <= 1 for taken, measured in steps), (
+        # A busy machine may let a frame pass between two looks: then two are counted as one.
+        assert all(0 <= taken <= 2 * most and measured <= 2 for taken, measured in steps), (
             speed,
             steps,
         )
+        assert sum(taken for taken, _ in steps) <= most * (len(steps) + 4)
         assert sum(taken for taken, _ in steps) > 0
     page.close()
 
