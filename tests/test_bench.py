@@ -86,7 +86,7 @@ def test_views_are_views():
         (["bench", "--rounds", "0"], "--rounds is 0; give at least 1"),
         (["bench", "--small", "--only", "nothing"], "no row's name contains 'nothing'"),
         (["bench", "--device", "abacus"], "there is no device 'abacus'; give cpu"),
-        (["bench", "--device", "meta"], "device meta is not to be had here; give one of: "),
+        (["bench", "--device", "meta"], "device meta is not available here; give one of: "),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, capsys):

@@ -71,7 +71,7 @@ def test_a_worker_of_a_sweep_trains_on_it(squares, tmp_path):
     folder = tmp_path / "runs" / recipes.run_id(recipe)
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(json.dumps(recipes.to_dict(recipe)))
-    assert local_workers.work(str(folder), "cpu") == "finished"
+    assert local_workers.train_one(str(folder), "cpu") == "finished"
 
 
 def test_without_its_folder_one_line_says_where_it_belongs(squares):
@@ -100,9 +100,9 @@ def test_an_unknown_name_is_refused_everywhere(tmp_path):
         lambda: image_files("mnist"),
         lambda: dataset_info("mnist"),
         lambda: image_sources.build_images(recipe, "train", "cpu"),
-        lambda: cost_estimate.images(recipe),
+        lambda: cost_estimate.train_images(recipe),
         lambda: cost_estimate.flops(recipe),
-        lambda: local_workers.work(str(tmp_path)),
+        lambda: local_workers.train_one(str(tmp_path)),
         lambda: loop.pretrain(recipe, progress=False),
     ):
         message = error_of(call)

@@ -366,7 +366,7 @@ def test_no_stop_where_ten_cannot_be_had(chromium):
 def test_on_a_phone_the_digits_lie_under_the_thumb(several, chromium):
     page = open_page(chromium, several, width=390, has_touch=True)
     slider = page.locator("input[type=range]").bounding_box()
-    first, *_, last = [item.bounding_box() for item in page.locator("ol li:not(.far)").all()]
+    first, *_, last = [item.bounding_box() for item in page.locator("ol li:not(.distant)").all()]
     assert 0 < first["y"] - slider["y"] - slider["height"] < 60
     assert last["y"] + last["height"] < 600  # slider and digits are seen together
 

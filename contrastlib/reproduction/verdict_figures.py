@@ -69,7 +69,7 @@ def verdict_table(judged: JudgedByScale) -> pd.DataFrame:
     """The words: a row for each claim, a column for each scale and data set with runs, and each
     scale's overall word.
 
-    The columns are pairs such as ("small", "CIFAR-10") and ("small", "overall").
+    The columns are pairs of a scale and a data set's title, or "overall".
     """
     table = {}
     for scale, found in judged.items():

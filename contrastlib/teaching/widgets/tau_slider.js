@@ -104,7 +104,7 @@ function startTauSlider(root) {
     put("nearest", shares[0], formatPercent(shares[0]));
     drawPush(shares, tau);
     drawItems(shares);
-    const nearest = items.filter((item) => !item.classList.contains("far")).length;
+    const nearest = items.filter((item) => !item.classList.contains("distant")).length;
     const onNearest = shares.slice(0, nearest).reduce((sum, share) => sum + share, 0);
     const sentence = root.dataset.sentence.replace("TAU", tau).replace("SHARE", formatPercent(onNearest));
     chart.setAttribute("aria-label", sentence);

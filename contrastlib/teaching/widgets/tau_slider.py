@@ -303,7 +303,7 @@ def _choices(held: list[_Held]) -> str:
         labels += (
             '<label><input type="radio" name="anchor" '
             f'aria-label="anchor {anchor.name}"{checked} disabled>'
-            f'<img alt="" src="{anchor.image}"></label>\n'
+            f'<img alt="anchor {anchor.name}" src="{anchor.image}"></label>\n'
         )
     return (
         '<fieldset class="choices">'
@@ -358,7 +358,9 @@ def _thumbnails(anchor: _Held, shares: list[float]) -> str:
     items = ""
     for rank, image in zip(_shown_ranks(len(shares)), anchor.thumbnails, strict=True):
         share = shares[rank - 1]
-        kind = "" if rank <= SHOWN else ' class="far"'
+        kind = (
+            "" if rank <= SHOWN else ' class="distant"'
+        )  # "far" is Font Awesome's, which the theme loads
         place = "" if rank <= SHOWN else f"<small>no. {rank}</small>"
         items += (
             f'<li{kind} data-rank="{rank}" data-value="{share!r}">'
