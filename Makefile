@@ -57,4 +57,6 @@ _executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
 	  echo 'No Chromium, and it could not be installed: the browser tests will skip.'
 	test -x /usr/sbin/slurmctld -a -x /usr/sbin/munged || ($(INSTALL) slurm-wlm munge) || \
 	  echo 'No Slurm, and it could not be installed: its test will skip.'
+	test -d /usr/share/datasets/fashion-mnist || ($(INSTALL) dataset-fashion-mnist) || \
+	  echo 'No Fashion-MNIST, and it could not be installed: the test of its part will skip.'
 	touch $@
