@@ -3,7 +3,6 @@ a page.
 """
 
 import math
-import shutil
 import sys
 from pathlib import Path
 
@@ -27,19 +26,6 @@ import playground  # noqa: E402
 LOSSES = ["contrastive", "hard", "simple", "hardSimple", "triplet"]
 TOLERANCE = 1e-6  # relative, of every number compared with the library
 SEEDS = [1, 2, 3, 4, 5]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip(
-            "the playground's tests need chromium or google-chrome (`apt install chromium`)"
-        )
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
