@@ -21,7 +21,7 @@ DATA = os.environ.get("CONTRASTLIB_DATA")
 BEGUN = [
     grids.cell(recipes.small("cifar10"), "contrastive", 0.07),
     grids.cell(recipes.small("cifar10"), "hard", 1.0),
-    grids.changed(recipes.small("cifar10"), "512 negatives")[0],
+    grids.ablated(recipes.small("cifar10"), "512 negatives")[0],
     grids.cell(recipes.small("cifar100"), "hard_simple", None),
 ]
 
