@@ -62,9 +62,23 @@ def centre(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+# A page goes on scrolling after the finger has left it.
+SCROLL_AT_REST = """() => new Promise(resolve => {
+  let place = scrollY;
+  let still = 0;
+  const look = () => {
+    still = scrollY === place ? still + 1 : 0;
+    place = scrollY;
+    if (still < 12) requestAnimationFrame(look);
+    else resolve();
+  };
+  requestAnimationFrame(look);
+})"""
+
+
 def swipe(page, start, end, steps=8):
     """Move a finger over the page as a touch screen reports it, so that the browser decides what
-    scrolls.
+    scrolls, and wait until the page is at rest.
     """
     session = page.context.new_cdp_session(page)
     (x0, y0), (x1, y1) = start, end
@@ -76,6 +90,7 @@ def swipe(page, start, end, steps=8):
         session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     session.detach()
+    page.evaluate(SCROLL_AT_REST)
 
 
 def drag(page, start, *ends):
