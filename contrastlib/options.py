@@ -22,6 +22,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def add_out_and_device(command: argparse.ArgumentParser) -> None:
+    """Where runs go, and what they run on."""
+    command.add_argument(
+        "--out",
+        default="runs",
+        metavar="DIR",
+        help="where outcomes and checkpoints go (default: runs)",
+    )
+    command.add_argument("--device", default=None, help=DEVICE_HELP)
+
+
 def add_train(commands) -> None:
     """The options of `contrastlib train`."""
     command = commands.add_parser(
@@ -46,13 +57,7 @@ def add_train(commands) -> None:
         metavar="KEY=VALUE",
         help="such as tau=0.1; may be repeated",
     )
-    command.add_argument(
-        "--out",
-        default="runs",
-        metavar="DIR",
-        help="where outcomes and checkpoints go (default: runs)",
-    )
-    command.add_argument("--device", default=None, help=DEVICE_HELP)
+    add_out_and_device(command)
     command.add_argument(
         "--compile",
         action="store_true",
@@ -99,13 +104,7 @@ def add_sweep(commands) -> None:
         help="for every run, such as epochs=60",
     )
     command.add_argument("--seeds", nargs="+", type=int, metavar="N", help="(default: 0 1 2)")
-    command.add_argument(
-        "--out",
-        default="runs",
-        metavar="DIR",
-        help="where outcomes and checkpoints go (default: runs)",
-    )
-    command.add_argument("--device", default=None, help=DEVICE_HELP)
+    add_out_and_device(command)
     command.add_argument(
         "--workers",
         type=int,

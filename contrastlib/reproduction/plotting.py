@@ -51,6 +51,15 @@ LOSS_COLOURS = {
     "supervised": GREY,
 }
 
+INKS = (  # what has the colour of text
+    "text.color",
+    "axes.labelcolor",
+    "axes.edgecolor",
+    "axes.titlecolor",
+    "xtick.color",
+    "ytick.color",
+    "legend.labelcolor",
+)
 LOOK = {
     "font.family": "sans-serif",
     "font.size": 13,

@@ -23,22 +23,13 @@ from contrastlib.reproduction import (
     verdict_figures,
 )
 from contrastlib.reproduction.paper_table import DATASETS
-from contrastlib.reproduction.plotting import LOOK
+from contrastlib.reproduction.plotting import INKS, LOOK
 from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped, without_pilot
 from contrastlib.training import run_records
 
 __all__ = ["THEMES", "claims_table", "write"]
 
-INKS = (
-    "text.color",
-    "axes.labelcolor",
-    "axes.edgecolor",
-    "axes.titlecolor",
-    "xtick.color",
-    "ytick.color",
-    "legend.labelcolor",
-)
 GROUNDS = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
 THEMES = {"light": ("#1f2328", "#ffffff"), "dark": ("#e6e6e6", "#14181e")}  # ink and ground
 SHAPE = {

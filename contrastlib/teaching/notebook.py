@@ -9,18 +9,9 @@ import matplotlib as mpl
 import seaborn as sns
 import torch
 
-from contrastlib.reproduction.plotting import GREY
+from contrastlib.reproduction.plotting import GREY, INKS
 
 WIDTH = 4.6  # inches of a figure: so wide, its text of 11 points is legible on a phone
-GREY_PARTS = (
-    "text.color",
-    "axes.labelcolor",
-    "axes.edgecolor",
-    "axes.titlecolor",
-    "xtick.color",
-    "ytick.color",
-    "legend.labelcolor",
-)
 _started = time.perf_counter()  # when the chapter's clock was started
 
 
@@ -32,7 +23,7 @@ def setup() -> None:
     _started = time.perf_counter()
     torch.manual_seed(0)
     sns.set_theme(style="ticks", palette="colorblind", font_scale=1.0)
-    for name in GREY_PARTS:
+    for name in INKS:
         mpl.rcParams[name] = GREY
     mpl.rcParams.update(
         {
