@@ -1,7 +1,8 @@
 """Sphinx extension: derive the published site's address from the repository's, so that _config.yml
 holds only one.
 
-It also names the site, and gives each page the picture that is shown where a link to it is shared.
+It also names the site, gives each page the picture that is shown where a link to it is shared, and
+adds a role for what is published beside the pages: {published}`the PDF <book.pdf>`.
 """
 
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ def derive(app, config):
     config.ogp_site_url = address
     config.ogp_site_name = config.html_title  # or it would be Sphinx's "Project name not set"
     config.ogp_image = address + PICTURE
+    config.extlinks = {"published": (f"{address}%s", None)}
     config.ogp_image_alt = PICTURE_IN_WORDS
     config.notfound_urls_prefix = (
         f"/{name}/"  # the 404 page is served at any depth, so its links are absolute
