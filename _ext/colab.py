@@ -38,6 +38,7 @@ LABELLED = re.compile(
     re.MULTILINE,
 )
 SECTION_LABEL = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
+FOLDED = "#@title Run this cell. Its code is folded."  # Colab's own sign for a folded cell
 START = """\
 # Run this cell first. It takes a minute where the library is missing.
 try:
@@ -161,6 +162,7 @@ class Writer:
         self.titles = titles()
         self.citations = citations()
         self.values: dict[str, str] = {}
+        self.terms: set[str] = set()  # of the glossary, to which this notebook has a link already
         path = ROOT / "colab" / "values.json"
         if path.exists():
             self.values = json.loads(path.read_text())
@@ -206,6 +208,8 @@ class Writer:
         if kind in BOXES:
             box = [f"**{title or kind.capitalize()}**", "", *body.split("\n")]
             return "\n".join(f"> {line}".rstrip() for line in box)
+        if kind == "playground":
+            return f"*[Play with it in the book]({site()}/book/playground.html).*"
         if kind == "figure":
             return f"![{options.get('alt', '')}]({site()}/{title.lstrip('./')})\n\n*{body}*"
         raise ValueError(
@@ -222,6 +226,9 @@ class Writer:
         if kind == "glue:text":
             return self.values[body]
         if kind == "term":
+            if target in self.terms:
+                return shown
+            self.terms.add(target)
             return f"[{shown}]({site()}/book/glossary.html#term-{target.replace(' ', '-')})"
         if kind == "doc":
             name = target.split("/")[-1]
@@ -246,6 +253,7 @@ class Writer:
         the rest.
         """
         book = source(name)
+        self.terms = set()
         converted = []
         for cell in book.cells:
             converted += self.cells(cell)
@@ -268,6 +276,9 @@ class Writer:
         if cell.cell_type == "markdown":
             return [nbformat.v4.new_markdown_cell(self.text(cell.source), id=cell.id)]
         code = nbformat.v4.new_code_cell(cell.source, id=cell.id)
+        if "hide-input" in cell.metadata.get("tags", []):
+            code.source = f"{FOLDED}\n{cell.source}"
+            code.metadata["cellView"] = "form"
         caption = self.caption(cell)
         if not caption:
             return [code]
@@ -291,12 +302,10 @@ class Writer:
     def expected(self, name: str) -> str:
         """What the reader may expect to wait, from the book's own run."""
         seconds, _, where = self.values[f"{name}-run-time"].partition(" s on ")
-        minutes = max(0.1, float(seconds) / 60)
+        whole = max(1, round(float(seconds)))
         return (
-            f"*Expected time: {minutes:.1f} minutes on the processor (measured: {seconds} s on "
-            f"{where}). On a T4 GPU "
-            "no longer than that (an estimate: no T4 was at hand). Installing the library "
-            "comes on top.*"
+            f"*It runs in about {whole} seconds (measured on {where}), and needs no GPU. "
+            "Installing the library comes on top.*"
         )
 
     def title(self) -> str:

@@ -25,8 +25,9 @@ LEAD = '<div class="lead">'
 BLOCK = re.compile(
     r"<details>[\s\S]*?</details>|^\$\$[\s\S]*?\$\$|(?:^>.*\n?)+|(?:^(?!\$\$).+\n?)+", re.MULTILINE
 )
-SENTENCE = re.compile(r".+?[.?!](?<!Eq\.)(?<!Fig\.)(?<!al\.)(?=\s+[^\s\d]|$)|.+", re.DOTALL)
-# What a slide shows of a text, beside its first sentence.
+FINDING = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)  # a caption begins with it, in bold
+UNSEEN = {"remove-cell", "remove-output", "hide-output", "hide-cell"}  # not for a lecture room
+# What a slide shows of a text.
 DISPLAYED = re.compile(r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|")
 MARKDOWN = (
     MarkdownIt("commonmark")
@@ -69,12 +70,20 @@ th, td {{ padding: .3em .7em; border-bottom: 1px solid #8888; text-align: left; 
 
 
 @dataclass
+class Figure:
+    """What a cell shows, in HTML, and what is to be seen in it, in Markdown."""
+
+    html: str
+    finding: str = ""
+
+
+@dataclass
 class Section:
-    """A section of a chapter: its heading, its text in blocks of Markdown, its figures in HTML."""
+    """A section of a chapter: its heading, its text in blocks of Markdown, its figures."""
 
     heading: str
     blocks: list[str] = field(default_factory=list)
-    figures: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
 
 
 @dataclass
@@ -188,7 +197,7 @@ class Slides(colab.Writer):
             ran = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
         found: list[Section] = []
         for cell in colab.source(name).cells:
-            if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+            if cell.cell_type == "code" and not UNSEEN & set(cell.metadata.get("tags", [])):
                 found[-1].figures += self.figures(ran.get(cell.id, cell))
             elif cell.cell_type == "markdown":
                 self.read_text(cell.source, found)
@@ -203,11 +212,15 @@ class Slides(colab.Writer):
             heading, _, text = part.partition("\n")
             found.append(Section(heading, split_blocks(text)))
 
-    def figures(self, cell: nbformat.NotebookNode) -> list[str]:
-        """What a cell shows, with its caption, as HTML."""
+    def figures(self, cell: nbformat.NotebookNode) -> list[Figure]:
+        """What a cell shows. Where its caption begins with a finding, that is all one reads."""
         caption = self.caption(cell)
-        if caption:
-            caption = f"<figcaption>{inline(caption)}</figcaption>"
+        finding = FINDING.search(caption)
+        below = ""
+        if finding:
+            finding = finding[1]
+        elif caption:
+            below = f"<figcaption>{inline(caption)}</figcaption>"
         alt = escape(cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""))
         shown = []
         for output in cell.get("outputs", []):
@@ -216,10 +229,12 @@ class Slides(colab.Writer):
             data = output.get("data", {})
             image = image_address(data)
             if image:
-                shown.append(f'<figure><img alt="{alt}" src="{image}">{caption}</figure>')
+                html = f'<figure><img alt="{alt}" src="{image}">{below}</figure>'
+                shown.append(Figure(html, finding or ""))
             elif "text/html" in data:
                 html = f'<div class="html">{data["text/html"]}</div>'
-                shown.append(f'<figure class="shown">{html}{caption}</figure>')
+                html = f'<figure class="shown">{html}{below}</figure>'
+                shown.append(Figure(html, finding or ""))
         return shown
 
     def deck(self, name: str, executed: Path) -> str:
@@ -259,26 +274,24 @@ def image_address(data: dict) -> str:
 
 
 def section_slides(section: Section) -> list[Slide]:
-    """A section's slides: its first sentence and what it displays; then a slide for each figure."""
-    groups = group_blocks([*lead(section), *filter(DISPLAYED.match, section.blocks)])
-    figures = list(section.figures)
+    """A section's slides: what its text displays, then a slide for each figure. Its heading says
+    what was found.
+    """
+    displayed = [block for block in section.blocks if DISPLAYED.match(block)]
     slides = []
-    if figures and len(groups) == 1 and len(groups[0]) < 2:
-        slides.append(
-            Slide(section.heading, groups.pop(), figures.pop(0))
-        )  # there is room for both
-    texts = [Slide(section.heading, group) for group in groups]
-    return [*texts, *slides, *(Slide(section.heading, [], figure) for figure in figures)]
+    if displayed:
+        slides += [Slide(section.heading, group) for group in group_blocks(displayed)]
+    elif section.blocks and not section.figures:
+        slides.append(Slide(section.heading, [lead(section.blocks[0])]))
+    for figure in section.figures:
+        blocks = [lead(figure.finding)] if figure.finding else []
+        slides.append(Slide(section.heading, blocks, figure.html))
+    return slides
 
 
-def lead(section: Section) -> list[str]:
-    """The section's first sentence; the whole paragraph where nothing else would be shown."""
-    if not section.blocks or DISPLAYED.match(section.blocks[0]):
-        return []
-    text = section.blocks[0]
-    if section.figures or any(DISPLAYED.match(block) for block in section.blocks):
-        text = SENTENCE.match(text)[0]
-    return [f"{LEAD}\n\n{text}\n\n</div>"]
+def lead(text: str) -> str:
+    """A text as what one reads first on a slide."""
+    return f"{LEAD}\n\n{text}\n\n</div>"
 
 
 def group_blocks(blocks: list[str]) -> list[list[str]]:
@@ -288,8 +301,7 @@ def group_blocks(blocks: list[str]) -> list[list[str]]:
     groups: list[list[str]] = [[]]
     room = ROOM
     for block in blocks:
-        if not block.startswith(LEAD):
-            room -= 2 if block.startswith(">") else 1
+        room -= 2 if block.startswith(">") else 1
         if room < 0 and block.startswith((">", "$")):
             groups.append([])
             room = ROOM

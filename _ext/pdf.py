@@ -21,8 +21,12 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
+from contrastlib import __version__
+
 ROOT = Path(__file__).parent.parent
 SITE = "http://book.invalid/"  # served from the folder, never asked of a network
+LEFT_OUT = ("book/api",)  # one looks functions up on a screen
+IN_CONTENTS = "Chapters"  # the part of which the contents name the sections, too
 NAMED = ("id", "for", "aria-labelledby", "aria-describedby")
 # What is wider than the paper becomes smaller.
 FIT = """async () => {
@@ -37,7 +41,7 @@ FIT = """async () => {
     if (wide > room) e.style.zoom = room / wide;
   }
 }"""
-# The first span of the contents is the first chapter's, and so on.
+# The first span of the contents is that of the first line, and so on.
 NUMBER = """(starts) => {
   const spans = document.querySelectorAll(".contents span");
   spans.forEach((span, i) => { span.textContent = starts[i]; });
@@ -53,7 +57,8 @@ def pages() -> dict[str, list[str]]:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
     parts = {"": [toc["root"]]}
     for part in toc["parts"]:
-        parts[part["caption"]] = [entry["file"] for entry in part["chapters"]]
+        names = [entry["file"] for entry in part["chapters"]]
+        parts[part["caption"]] = [name for name in names if name not in LEFT_OUT]
     return parts
 
 
@@ -95,12 +100,13 @@ def redirect(tag: Tag, key: str, name: str, names: list[str]) -> None:
         del tag[key]
 
 
-def whole(html: Path, parts: dict[str, list[str]], title: str, author: str) -> str:
+def whole(html: Path, parts: dict[str, list[str]], title: str, author: str, imprint: str) -> str:
     """The book as one page."""
     names = [name for part in parts.values() for name in part]
     answers = BeautifulSoup("", "html.parser")
     articles = []
     contents = []
+    heads = []
     for part, inside in parts.items():
         if part:
             contents.append(f'<p class="part">{part}</p>')
@@ -108,6 +114,9 @@ def whole(html: Path, parts: dict[str, list[str]], title: str, author: str) -> s
             page = article(html, name, names)
             heading = escape(page.h1.get_text().removesuffix("#"))
             contents.append(f'<p><a href="#{name}">{heading}</a><span></span></p>')
+            if part == IN_CONTENTS:
+                contents += section_lines(page)
+            heads.append(running_head(len(heads), page))
             moved = take_answers(page)
             if moved:
                 answers.append(BeautifulSoup(f"<h2>{heading}</h2>", "html.parser"))
@@ -123,9 +132,28 @@ def whole(html: Path, parts: dict[str, list[str]], title: str, author: str) -> s
         )
     return f"""<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head>
 <meta charset="utf-8">
-<title>{title}</title>{head_of(html / f"{names[0]}.html")}</head><body>
-<div class="cover"><p class="title">{title}</p><p>{author}</p></div>
+<title>{title}</title>{head_of(html / f"{names[0]}.html")}
+<style>{"".join(heads)}</style></head><body>
+<div class="cover"><p class="title">{title}</p><p>{author}</p><p class="imprint">{imprint}</p></div>
 <div class="contents">{"".join(contents)}</div>{"".join(articles)}</body></html>"""
+
+
+def section_lines(page: BeautifulSoup) -> list[str]:
+    """The contents' lines for the sections of a chapter."""
+    lines = []
+    for heading in page.select("h2"):
+        text = escape(heading.get_text().removesuffix("#"))
+        target = heading.find_parent("section", id=True) or heading
+        link = f'<a href="#{target.get("id", page["id"])}">{text}</a>'
+        lines.append(f'<p class="section">{link}<span></span></p>')
+    return lines
+
+
+def running_head(number: int, page: BeautifulSoup) -> str:
+    """Give the sheets of a page its heading at their top; return the style that does it."""
+    page["style"] = f"page: p{number}"
+    text = page.h1.get_text().removesuffix("#").replace('"', "'")
+    return f'@page p{number} {{ @top-right {{ content: "{text}"; font: 8pt sans-serif; }} }}\n'
 
 
 def head_of(path: Path) -> str:
@@ -165,10 +193,19 @@ def is_self_check(name: str | None) -> bool:
 
 
 def write(
-    browser: Browser, html: Path, parts: dict[str, list[str]], target: Path, title: str, author: str
+    browser: Browser,
+    html: Path,
+    parts: dict[str, list[str]],
+    target: Path,
+    title: str,
+    author: str,
+    imprint: str = "",
 ) -> int:
-    """Print the pages of the folder html into the file target; return the number of sheets."""
-    document = whole(html, parts, title, author)
+    """Print the pages of the folder html into the file target; return the number of sheets.
+
+    imprint: version and licence, for the cover.
+    """
+    document = whole(html, parts, title, author, imprint)
     missing = []
 
     def serve(route: Route) -> None:
@@ -188,7 +225,7 @@ def write(
     page.goto(SITE)
     page.evaluate(FIT)
     first = PdfReader(BytesIO(print_page(page)))  # says on which sheet each chapter is
-    page.evaluate(NUMBER, chapter_starts(first))
+    page.evaluate(NUMBER, sheets_in_contents(first, parts))
     writer = PdfWriter(BytesIO(print_page(page)), incremental=True)
     headings = page.evaluate(HEADINGS)
     page.close()
@@ -207,13 +244,22 @@ def print_page(page: Page) -> bytes:
     return page.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
 
 
-def chapter_starts(reader: PdfReader) -> list[int]:
-    """The sheets, from 1, on which the chapters begin: the outermost bookmarks."""
-    starts = []
+def sheets_in_contents(reader: PdfReader, parts: dict[str, list[str]]) -> list[int]:
+    """The sheets, from 1, of the contents' lines: each page, and the sections of the chapters."""
+    has_sections = []
+    for part, inside in parts.items():
+        has_sections += [part == IN_CONTENTS] * len(inside)
+    sheets = []
+    page = -1
     for item in reader.outline:
-        if not isinstance(item, list):  # a list holds the bookmarks within a chapter
-            starts.append(reader.get_destination_page_number(item) + 1)
-    return starts
+        if not isinstance(item, list):
+            page += 1
+            sheets.append(reader.get_destination_page_number(item) + 1)
+        elif page < len(has_sections) and has_sections[page]:
+            # A list holds the bookmarks within the page before it, and lists of those below them.
+            sections = [one for one in item if not isinstance(one, list)]
+            sheets += [reader.get_destination_page_number(one) + 1 for one in sections]
+    return sheets
 
 
 def bookmarks(node: DictionaryObject) -> Iterator[DictionaryObject]:
@@ -237,7 +283,13 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         sheets = write(
-            browser, ROOT / "_build" / "html", pages(), target, config["title"], config["author"]
+            browser,
+            ROOT / "_build" / "html",
+            pages(),
+            target,
+            config["title"],
+            config["author"],
+            f"Version {__version__}, {config['copyright']}. Text: CC BY 4.0. Code: MIT.",
         )
         browser.close()
     print(f"{target}: {sheets} pages, {target.stat().st_size / 1e6:.1f} MB")

@@ -1,5 +1,5 @@
-"""What the first page promises is there: chapters, their pictures and minutes, and what is published
-beside the pages.
+"""What the first page promises is there: chapters, their pictures and minutes, and what is
+published beside the pages.
 """
 
 import re

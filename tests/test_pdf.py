@@ -77,11 +77,16 @@ def test_a_small_site_becomes_a_book(printed):
     assert "A small book Its authors" in texts[0]
     assert printed.metadata.title == "A small book"
     assert printed.metadata.author == "Its authors"
-    for n, text in enumerate(texts[1:], 2):
-        assert text.startswith(f"{n} ")  # the page's number, on all pages but the first
+    # The cover, the contents and the answers, whose heading says what they are, have none.
+    heads = ["", "", "Welcome", *[law] * (len(texts) - 4), ""]
+    for n, (text, head) in enumerate(zip(texts, heads, strict=True), 1):
+        number = f"{n} " if n > 1 else ""
+        assert text.startswith(f"{head} {number}".lstrip()), (n, text[:60])
     first = next(n for n, text in enumerate(texts) if "Words and words" in text)
     end = next(n for n, text in enumerate(texts) if n > first and "Solutions and answers" in text)
-    assert texts[1] == f"2 Welcome 3 Chapters {law} {first + 1} Solutions and answers {end + 1}"
+    sections = " ".join(f"{title} {sheet + 1}" for title, sheet in start[2:5])
+    lines = f"Welcome 3 Chapters {law} {first + 1} {sections} Solutions and answers {end + 1}"
+    assert texts[1] == f"2 {lines}"
     middle, last = " ".join(texts[first:end]), " ".join(texts[end:])
     assert "unfolded" in middle
     assert "Why so?" in middle
