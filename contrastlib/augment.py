@@ -73,9 +73,8 @@ class Draw(NamedTuple):
 
 def draw_numbers(batch: int, generator: torch.Generator | None, device: torch.device) -> Draw:
     """Draw the numbers of one view; as many whatever the settings."""
-    uniform = torch.rand(
-        2 * ATTEMPTS + 11, batch, generator=generator, device=device, dtype=torch.float32
-    )  # [31, B]
+    shape = (2 * ATTEMPTS + 11, batch)  # [31, B]
+    uniform = torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
     area, ratio, jitter, others = uniform.split([ATTEMPTS, ATTEMPTS, 4, 7])
     return Draw(area, ratio, jitter, *others.unbind())
 

@@ -268,9 +268,8 @@ class MomentumQueue(nn.Module):
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         saved = state_dict.get(prefix + "queue")
-        if (
-            saved is not None and len(saved) == self.size
-        ):  # the dimensions come with the first keys, or from here
+        # The dimensions come with the first keys, or from here.
+        if saved is not None and len(saved) == self.size:
             with torch.inference_mode(False):
                 self.queue = self.queue.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

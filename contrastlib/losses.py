@@ -343,9 +343,8 @@ class TripletLimitLoss(TemperatureLoss):
     """
 
     def loss_of_each(self, pairs: Pairs) -> Tensor:
-        lead = hard_simple_loss(
-            pairs, None, k=1
-        )  # [B]: the nearest negative's, or the mean of several as near
+        # The lead of the nearest negative, or of the mean of several as near, [B].
+        lead = hard_simple_loss(pairs, None, k=1)
         return over_tau(lead.clamp(min=0), self.tau)
 
 

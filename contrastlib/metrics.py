@@ -79,9 +79,8 @@ def uniformity(z: Tensor, t: float = 2.0) -> float:
         for i in range(0, n, side):
             rows = squares[i : i + side]  # [b, 1]
             scales = torch.full_like(rows, -scale)  # [b, 1]
-            left = torch.cat(
-                [2 * scale * x[i : i + side], -scale * rows, scales], dim=1
-            )  # [b, d + 2]
+            scaled = 2 * scale * x[i : i + side]  # [b, d]
+            left = torch.cat([scaled, -scale * rows, scales], dim=1)  # [b, d + 2]
             for j in range(i, n, side):
                 s = left @ right[j : j + side].T  # [b, c]
                 if i == j:  # each pair once, and no point with itself

@@ -87,9 +87,8 @@ def mask_out_(s: Tensor, left_out: Tensor | None, start: int = 0) -> Tensor:
     column = left_out - start  # [B, p]
     inside = column.clamp(0, s.shape[1] - 1)  # [B, p]
     # Outside, the smaller of a similarity and the highest number is written: the similarity.
-    value = s.new_full(column.shape, torch.finfo(s.dtype).max).masked_fill_(
-        column == inside, lowest(s)
-    )  # [B, p]
+    value = s.new_full(column.shape, torch.finfo(s.dtype).max)  # [B, p]
+    value.masked_fill_(column == inside, lowest(s))
     return s.scatter_reduce_(1, inside, value, "amin")
 
 

@@ -307,9 +307,8 @@ class StreamedContrastive(Function):
                 size = keys_per_chunk(len(queries), keys.device)
                 for start in range(0, len(keys), size):
                     s = queries @ keys[start : start + size].to(queries.dtype).T  # [B, C]
-                    r = (
-                        mask_out_(s, left_out, start).sub_(log_sum).exp2_()
-                    )  # [B, C], shares of the push
+                    s = mask_out_(s, left_out, start)
+                    r = s.sub_(log_sum).exp2_()  # [B, C], shares of the push
                     grad_keys[start : start + size] = r.T @ pulled
         return grad_features, grad_keys, grad_positive_keys, grad_tau, None
 
@@ -415,9 +414,8 @@ def softmax_weights(
     """
     top = s.amax(dim=1, keepdim=True)  # [b, 1]
     a = s.sub_(top).mul_(LOG2E / tau).exp2_().mul_(kept)  # [b, M]
-    normaliser = a.sum(dim=1, keepdim=True).clamp_(
-        min=1
-    )  # [b, 1], 1 or more unless nothing is kept
+    # It is 1 or more unless nothing is kept, [b, 1].
+    normaliser = a.sum(dim=1, keepdim=True).clamp_(min=1)
     margin = (top - s_pos) / tau + normaliser.log()  # [b, 1]
     b = margin.sigmoid() / tau  # [b, 1]
     return F.softplus(margin, threshold=40).squeeze(1), a.mul_(b / normaliser), b

@@ -27,11 +27,8 @@ __all__ = ["NAMES_OF_FIGURES", "answers", "numbers"]
 
 BASELINE = "baseline"
 TOLERANCE_DATASETS = ("cifar10", "cifar100")
-EFFECTIVE_TAUS = (
-    0.07,
-    0.3,
-    1.0,
-)  # of which the effective negatives are shown, among those of Table 1
+# Of Table 1's temperatures, those whose effective negatives are shown.
+EFFECTIVE_TAUS = (0.07, 0.3, 1.0)
 LABELS = {"probe": "linear probe (%)", "knn": "nearest neighbours (%)"}
 FIGURES = {  # the ablations that a figure compares, by both measures
     "keys": (BASELINE, "512 negatives", "queue", "in-batch"),

@@ -169,11 +169,12 @@ def estimate(
     if seeds == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
     if part.combine is None:
-        effect = (
-            sum(weight * values[label(cell)].mean() for cell, weight in part.weights.items())
-            + part.margin
-        )
-        share = sum(weight**2 / counts[label(cell)] for cell, weight in part.weights.items())
+        effect = part.margin
+        share = 0.0  # of the variance between seeds that is the effect's own
+        for cell, weight in part.weights.items():
+            name = label(cell)
+            effect += weight * values[name].mean()
+            share += weight**2 / counts[name]
     else:
         effect = float(part.by_seed(values).mean())
         share = math.nan
@@ -240,9 +241,12 @@ def join(found: Iterable[tuple[Part, Estimate]]) -> tuple[Estimate, float]:
     if not math.isfinite(variance):
         return Estimate(effect, -math.inf, math.inf, seeds, math.inf, 0, how), bar
     error = math.sqrt(variance)
-    parts = [
-        v**2 / one.freedom for v, (_, one) in zip(variances, pairs, strict=True) if one.freedom
-    ]
-    freedom = math.inf if sum(parts) == 0 else variance**2 / sum(parts)
+    squares = 0.0  # Satterthwaite's sum
+    for its_variance, (_, one) in zip(variances, pairs, strict=True):
+        if one.freedom > 0:
+            squares += its_variance**2 / one.freedom
+    freedom = math.inf
+    if squares > 0:
+        freedom = variance**2 / squares
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
     return Estimate(effect, effect - half, effect + half, seeds, error, freedom, how), bar

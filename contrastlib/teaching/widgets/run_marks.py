@@ -126,9 +126,8 @@ def mean_profile(records: Iterable[dict]) -> list[list[float]]:
         neighbours = metric(record, "neighbour_similarities")
         quantiles = metric(record, "profile_quantiles")  # [11, 5]
         means = np.array([positive, *neighbours])[:, None]  # [11, 1]
-        seeds.append(
-            np.hstack([means, np.array(quantiles)[:, [0, 1, 3, 4]]])
-        )  # the median is left out
+        without_median = np.array(quantiles)[:, [0, 1, 3, 4]]  # [11, 4]
+        seeds.append(np.hstack([means, without_median]))
     return np.mean(seeds, axis=0).tolist()
 
 

@@ -358,10 +358,11 @@ def _thumbnails(anchor: _Held, shares: list[float]) -> str:
     items = ""
     for rank, image in zip(_shown_ranks(len(shares)), anchor.thumbnails, strict=True):
         share = shares[rank - 1]
-        kind = (
-            "" if rank <= SHOWN else ' class="distant"'
-        )  # "far" is Font Awesome's, which the theme loads
-        place = "" if rank <= SHOWN else f"<small>no. {rank}</small>"
+        kind = ""
+        place = ""
+        if rank > SHOWN:
+            kind = ' class="distant"'  # "far" is Font Awesome's, which the theme loads
+            place = f"<small>no. {rank}</small>"
         items += (
             f'<li{kind} data-rank="{rank}" data-value="{share!r}">'
             f'<img alt="similarity {anchor.s_neg[rank - 1].item():.3f}" src="{image}">'
