@@ -205,6 +205,8 @@ class Writer:
             return fold(f"Solution of {self.labels[title][0]}", body)
         if kind == "dropdown":
             return fold(title, body)
+        if kind == "table":
+            return f"*{self.text(title)}*\n\n{body}"
         if kind in BOXES:
             box = [f"**{title or kind.capitalize()}**", "", *body.split("\n")]
             return "\n".join(f"> {line}".rstrip() for line in box)

@@ -7,6 +7,7 @@ sides.
 
 import importlib
 import re
+from itertools import product
 from math import cos, exp, log, pi, sin
 from pathlib import Path
 
@@ -115,6 +116,27 @@ def test_eq_chance(tau):
     close(losses.contrastive(*split(equal), tau), [log(7)] * 4)
     f = unit(1).expand(4, -1)
     close(losses.ContrastiveLoss(tau)(f, f[:1].expand(7, -1), torch.arange(4)), log(7))
+
+
+@each_tau
+def test_eq_infonce_bound(tau):
+    """Exact expectations over three values of x and of y and N = 3 keys, for any scores."""
+    joint = torch.tensor([[4.0, 1, 1], [1, 3, 1], [1, 1, 2]], dtype=torch.float64) / 15  # p(x, y)
+    p_y = joint.sum(dim=0)
+    information = (joint * (joint / (joint.sum(dim=1, keepdim=True) * p_y)).log()).sum()
+
+    def nats(scores):
+        """Return log N minus the expected loss."""
+        expected = 0.0
+        for x, y, first, second in product(range(3), repeat=4):
+            weight = joint[x, y] * p_y[first] * p_y[second]
+            s_neg = torch.stack([scores[x, first], scores[x, second]])[None]
+            expected += weight * losses.contrastive(scores[x, y][None], s_neg, tau)
+        return log(3) - expected
+
+    any_scores = torch.tensor([[0.9, -0.2, 0.1], [0.3, 0.5, -1], [0, -0.4, 1]]).double()
+    optimal = tau * (joint / p_y).log()
+    assert nats(any_scores) < nats(optimal) < min(information, log(3))
 
 
 def test_eq_memory_bank():
