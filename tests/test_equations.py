@@ -267,6 +267,15 @@ def test_eq_gradient_sphere(tau):
     close(gradients.project_to_tangent(g, f), g @ projector)
 
 
+@each_tau
+def test_eq_euler(tau):
+    f, k = unit(1), unit(7, seed=1)
+    s = (f @ k.T)[0].tolist()
+    g = gradients.anchor_gradient(f, k[:1], k[1:], tau)
+    by_differences = slope(lambda t: loss(s, 0, t), tau)
+    close(-(f * g).sum(dim=1) / tau, [by_differences], 1e-6)
+
+
 # ---------------------------------------------------------------- temperature
 
 

@@ -5,12 +5,12 @@ What is printed in the book is computed here with plain numbers, compared with t
 rounded as the book rounds it.
 """
 
-from math import exp, log
+from math import exp, log, sqrt
 
 import pytest
 import torch
 
-from contrastlib import losses
+from contrastlib import gradients, losses
 
 POSITIVE = 0.8
 NEGATIVES = (0.6, 0.0)
@@ -50,3 +50,36 @@ def test_instance_discrimination(tau, exponentials, probabilities, loss):
     assert by_library == pytest.approx(by_differences)
     assert round(by_library, 3) == loss
     assert by_library < log(3)
+
+
+@pytest.mark.parametrize(
+    ("tau", "forces", "shares", "along", "radial"),
+    [
+        (0.2, [1.39, 1.33, 0.07], [0.953, 0.047], [0.84, 1.06, 0.07], -0.32),
+        (1.0, [0.56, 0.36, 0.20], [0.646, 0.354], [0.34, 0.29, 0.20], -0.23),
+    ],
+)
+def test_gradients(tau, forces, shares, along, radial):
+    """One pull and two pushes, their shares, their parts along the sphere, and what the
+    temperature gets.
+    """
+    p_pos, *p_neg = softmax(tau)
+    by_hand = [(1 - p_pos) / tau, *(p / tau for p in p_neg)]
+    assert rounded(by_hand, 2) == forces
+    assert by_hand[0] == pytest.approx(sum(by_hand[1:]))
+    assert rounded([push / by_hand[0] for push in by_hand[1:]], 3) == shares
+    sines = [sqrt(1 - s**2) for s in (POSITIVE, *NEGATIVES)]
+    assert rounded([sine * force for sine, force in zip(sines, by_hand, strict=True)], 2) == along
+
+    s_pos, s_neg = tensors()
+    g_pos, g_neg = gradients.similarity_gradients(s_pos, s_neg, tau)
+    assert [-g_pos.item(), *g_neg[0].tolist()] == pytest.approx(by_hand)
+    assert gradients.relative_penalty(s_neg, tau)[0].tolist() == pytest.approx(
+        [push / by_hand[0] for push in by_hand[1:]]
+    )
+
+    t = torch.tensor(tau, dtype=torch.float64, requires_grad=True)
+    losses.contrastive(s_pos, s_neg, t).sum().backward()
+    dot = -POSITIVE * by_hand[0] + sum(s * g for s, g in zip(NEGATIVES, by_hand[1:], strict=True))
+    assert round(dot, 2) == radial
+    assert t.grad.item() == pytest.approx(-dot / tau)
