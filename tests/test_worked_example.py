@@ -53,13 +53,13 @@ def test_instance_discrimination(tau, exponentials, probabilities, loss):
 
 
 @pytest.mark.parametrize(
-    ("tau", "forces", "shares", "along", "radial"),
+    ("tau", "forces", "shares", "along", "on_circle"),
     [
-        (0.2, [1.39, 1.33, 0.07], [0.953, 0.047], [0.84, 1.06, 0.07], -0.32),
-        (1.0, [0.56, 0.36, 0.20], [0.646, 0.354], [0.34, 0.29, 0.20], -0.23),
+        (0.2, [1.39, 1.33, 0.07], [0.953, 0.047], [0.84, 1.06, 0.07], [1.83, -0.32]),
+        (1.0, [0.56, 0.36, 0.20], [0.646, 0.354], [0.34, 0.29, 0.20], [0.43, -0.23]),
     ],
 )
-def test_gradients(tau, forces, shares, along, radial):
+def test_gradients(tau, forces, shares, along, on_circle):
     """One pull and two pushes, their shares, their parts along the sphere, and what the
     temperature gets.
     """
@@ -78,8 +78,17 @@ def test_gradients(tau, forces, shares, along, radial):
         [push / by_hand[0] for push in by_hand[1:]]
     )
 
+    keys = torch.tensor([[-0.6, 0.8], [0.8, 0.6], [-1.0, 0.0]], dtype=torch.float64)
+    anchor = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    assert (anchor @ keys.T)[0].tolist() == [POSITIVE, *NEGATIVES]
+    gradient = gradients.anchor_gradient(anchor, keys[:1], keys[1:], tau)[0]
+    assert rounded(gradient, 2) == on_circle
+    assert gradient[0].item() == pytest.approx(
+        sines[0] * by_hand[0] + sines[1] * by_hand[1] - sines[2] * by_hand[2]
+    )
+
     t = torch.tensor(tau, dtype=torch.float64, requires_grad=True)
     losses.contrastive(s_pos, s_neg, t).sum().backward()
     dot = -POSITIVE * by_hand[0] + sum(s * g for s, g in zip(NEGATIVES, by_hand[1:], strict=True))
-    assert round(dot, 2) == radial
+    assert dot == pytest.approx(gradient[1].item())
     assert t.grad.item() == pytest.approx(-dot / tau)
