@@ -15,7 +15,7 @@ from contrastlib.training.components import (
     shuffled_batches,
     steps_per_epoch,
 )
-from contrastlib.training.devices import pick_device, pick_precision
+from contrastlib.training.devices import memory_format, pick_device, pick_precision
 from contrastlib.training.image_sources import build_images
 from contrastlib.training.recipe import Recipe
 
@@ -46,7 +46,8 @@ def batch_norm_only(
     images = build_images(recipe, "train", device)
     steps_per_epoch(recipe, len(images))  # refuses too few images before the network is built
     encoder = build_encoder(recipe, images.channels)
-    encoder = encoder.to(device, memory_format=torch.channels_last).train()
+    layout = memory_format(recipe, device)
+    encoder = encoder.to(device, memory_format=layout).train()
     augmentation = images.augmentation(recipe)
     bfloat16 = pick_precision(recipe, device) == "bfloat16"
     shuffle_rng = generator(recipe, Seed.SHUFFLE, "cpu")
@@ -55,7 +56,7 @@ def batch_norm_only(
         index_batches = shuffled_batches(recipe, len(images), shuffle_rng)
         for _, (batch,) in images.batches(index_batches, epoch):
             x = augmentation(batch, augment_rng)  # [B, C, H, W]
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 encoder(x)
     return encoder.eval()
@@ -75,7 +76,8 @@ def supervised(
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(recipe.seed)
         classifier = nn.Linear(recipe.d, len(images.classes))
-    model = nn.Sequential(encoder, classifier).to(device, memory_format=torch.channels_last)
+    layout = memory_format(recipe, device)
+    model = nn.Sequential(encoder, classifier).to(device, memory_format=layout)
     optimizer = build_optimizer(recipe, model)
     augmentation = images.augmentation(recipe)
     bfloat16 = pick_precision(recipe, device) == "bfloat16"
@@ -86,7 +88,7 @@ def supervised(
         for step, (indices, (batch,)) in enumerate(images.batches(index_batches, epoch)):
             set_learning_rate(optimizer, recipe, epoch + step / steps)
             x = augmentation(batch, augment_rng)  # [B, C, H, W]
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 logits = classifier(encoder.head(encoder.features(x)))  # [B, classes]
             optimizer.zero_grad()

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from enum import IntEnum
 
 import torch
@@ -12,8 +13,9 @@ from contrastlib import models
 from contrastlib.checks import check_count
 from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.models import Encoder
+from contrastlib.training.learnt_temperature import LearntTemperature
 from contrastlib.training.objectives import OBJECTIVES
-from contrastlib.training.recipe import Recipe
+from contrastlib.training.recipe import HIGHEST_LEARNT_TAU, Recipe
 
 
 class Seed(IntEnum):
@@ -63,6 +65,7 @@ def build_backbone(recipe: Recipe, channels: int) -> nn.Module:
 def build_loss(recipe: Recipe) -> Callable[..., Tensor]:
     """The recipe's objective, called as the modules of `losses` are.
 
+    A learnt temperature has its first value in it; a step gives it the present one.
     Errors: ValueError for a baseline, which has none.
     """
     objective = OBJECTIVES[recipe.loss]
@@ -71,7 +74,16 @@ def build_loss(recipe: Recipe) -> Callable[..., Tensor]:
             f"loss is {recipe.loss!r}, a baseline that compares no pairs: "
             "call run, or supervised or untrained"
         )
+    if recipe.learns_tau:
+        recipe = replace(recipe, tau=recipe.tau_start)
     return objective.build(recipe)
+
+
+def build_learnt_tau(recipe: Recipe) -> LearntTemperature | None:
+    """The recipe's learnt temperature, on the CPU; None where it is not learnt."""
+    if not recipe.learns_tau:
+        return None
+    return LearntTemperature(recipe.tau_start, recipe.tau_min, HIGHEST_LEARNT_TAU)
 
 
 def build_key_source(recipe: Recipe, encoder: Encoder, n: int) -> nn.Module:
@@ -93,11 +105,14 @@ def build_key_source(recipe: Recipe, encoder: Encoder, n: int) -> nn.Module:
     return MemoryBank(n, recipe.d, recipe.bank_momentum, seed=seed)
 
 
-def build_optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.SGD:
-    """SGD as the recipe has it."""
-    return torch.optim.SGD(
-        module.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
-    )
+def build_optimizer(
+    recipe: Recipe, module: nn.Module, learnt_tau: LearntTemperature | None = None
+) -> torch.optim.SGD:
+    """SGD as the recipe has it; a learnt temperature is a group of its own, without decay."""
+    groups = [{"params": list(module.parameters())}]
+    if learnt_tau is not None:
+        groups.append({"params": list(learnt_tau.parameters()), "weight_decay": 0.0})
+    return torch.optim.SGD(groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def steps_per_epoch(recipe: Recipe, n: int) -> int:
@@ -133,9 +148,15 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: float) -> None:
-    """Give the optimiser the learning rate of a moment, counted in epochs."""
+    """Give the optimiser the learning rates of a moment, counted in epochs.
+
+    That of a learnt temperature falls as the network's does.
+    """
+    lr = learning_rate(recipe, epoch)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, epoch)
+        group["lr"] = lr
+    if recipe.learns_tau and recipe.tau_lr is not None:
+        optimizer.param_groups[1]["lr"] = recipe.tau_lr * (lr / recipe.lr)
 
 
 def temperature(recipe: Recipe, epoch: float) -> float:

@@ -108,6 +108,12 @@ def all_reduce_mean(values: Tensor) -> Tensor:
     return all_gather(values[None]).mean(dim=0)
 
 
+def average_gradients(module: nn.Module) -> None:
+    """Average a module's gradients over the processes, as `wrap_ddp` does for the network."""
+    for parameter in module.parameters():
+        parameter.grad = all_reduce_mean(parameter.grad)
+
+
 def all_ranks(flag: Tensor | bool, device: torch.device) -> bool:
     """Whether the flag is true in all processes."""
     if world_size() == 1:

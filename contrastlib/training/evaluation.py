@@ -9,7 +9,7 @@ from torch import Tensor
 from contrastlib.augment import Augmentation
 from contrastlib.models import Encoder
 from contrastlib.training.components import Seed, generator
-from contrastlib.training.devices import pick_device
+from contrastlib.training.devices import memory_format, pick_device
 from contrastlib.training.image_sources import InMemoryImages, StreamedImages, build_images
 from contrastlib.training.recipe import Recipe
 from contrastlib.training.run_records import QUANTILES
@@ -51,8 +51,9 @@ def evaluate(
     train = build_images(recipe, "train", device)
     test = build_images(recipe, "test", device)
     augmentation = train.augmentation(recipe)
-    train_features, train_z = embed(encoder, train, augmentation.normalise)
-    test_features, test_z = embed(encoder, test, augmentation.normalise)
+    layout = memory_format(recipe, device)
+    train_features, train_z = embed(encoder, train, augmentation.normalise, layout=layout)
+    test_features, test_z = embed(encoder, test, augmentation.normalise, layout=layout)
     if recipe.split == "train":
         measured = train
         z = train_z
@@ -61,8 +62,8 @@ def evaluate(
         z = test_z
     augment_rng = generator(recipe, Seed.AUGMENT, device)
     # The crop seeds are beyond those of training, so these crops were never trained on.
-    z1 = embed_views(encoder, measured, augmentation, augment_rng, recipe.epochs + 1)
-    z2 = embed_views(encoder, measured, augmentation, augment_rng, recipe.epochs + 2)
+    z1 = embed_views(encoder, measured, augmentation, augment_rng, recipe.epochs + 1, layout)
+    z2 = embed_views(encoder, measured, augmentation, augment_rng, recipe.epochs + 2, layout)
     against_bank = {}
     if bank is not None:
         seen = embed_views(encoder, train, augmentation, augment_rng, recipe.epochs + 3)
@@ -143,7 +144,8 @@ def tsne(encoder: Encoder, recipe: Recipe, *, n: int = 1000) -> dict[str, list[i
     augmentation = build_images(recipe, "train", "cpu").augmentation(recipe)
     n = min(n, len(build_images(recipe, "test", "cpu")))
     test = build_images(recipe, "test", device, limit=n)
-    _, z = embed(encoder.eval(), test, augmentation.normalise)
+    layout = memory_format(recipe, device)
+    _, z = embed(encoder.eval(), test, augmentation.normalise, layout=layout)
     # A tiny set has few points, and so many neighbours as fit it. Cosine and Euclidean distance
     # rank unit vectors alike.
     perplexity = min(30, (n - 1) / 3)
@@ -160,9 +162,10 @@ def embed_views(
     augmentation: Augmentation,
     augment_rng: torch.Generator,
     crop_seed: int,
+    layout: torch.memory_format,
 ) -> Tensor:
     """The embeddings [N, d] of one random view of each image."""
-    _, z = embed(encoder, images, lambda x: augmentation(x, augment_rng), crop_seed)
+    _, z = embed(encoder, images, lambda x: augmentation(x, augment_rng), crop_seed, layout)
     return z
 
 
@@ -172,17 +175,18 @@ def embed(
     images: Images,
     transform: Callable[[Tensor], Tensor],
     crop_seed: int | None = None,
+    layout: torch.memory_format = torch.channels_last,
 ) -> tuple[Tensor, Tensor]:
     """The backbone's features [N, F] and the embeddings [N, d] of all images.
 
     transform: from uint8 [B, C, H, W] to what the encoder takes. crop_seed: as in
-    `InMemoryImages.batches`.
+    `InMemoryImages.batches`. layout: as `devices.memory_format` has it.
     """
     all_features = []
     all_z = []
     index_batches = torch.arange(len(images)).split(512)
     for _, (batch,) in images.batches(index_batches, crop_seed):
-        x = transform(batch).contiguous(memory_format=torch.channels_last)  # [512, C, H, W]
+        x = transform(batch).contiguous(memory_format=layout)  # [512, C, H, W]
         features = encoder.features(x)  # [512, F]
         all_features.append(features)
         all_z.append(F.normalize(encoder.head(features), dim=1))  # [512, d]

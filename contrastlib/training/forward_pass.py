@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from contrastlib.augment import Augmentation
 from contrastlib.checks import readable
 from contrastlib.training import distributed
+from contrastlib.training.devices import memory_format
 from contrastlib.training.distributed import WHOLE_BATCH, Shard
 from contrastlib.training.recipe import Recipe
 
@@ -37,9 +38,10 @@ def embed_and_get_keys(
     Errors: Diverged for features that are not finite in any process; looked at on the CPU only.
     """
     views = []
+    layout = memory_format(recipe, indices.device)
     for whole_batch in images:
         view = shard.of(augmentation(whole_batch, augment_rng))
-        views.append(view.contiguous(memory_format=torch.channels_last))
+        views.append(view.contiguous(memory_format=layout))
     other = views[1] if recipe.views == 2 else None
     bfloat16 = precision == "bfloat16"
     with torch.autocast(indices.device.type, torch.bfloat16, enabled=bfloat16):

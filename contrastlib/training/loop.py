@@ -20,7 +20,7 @@ from tqdm.std import tqdm
 from contrastlib.checks import check_count
 from contrastlib.training import checkpoint, components, distributed, files
 from contrastlib.training.components import Seed, generator
-from contrastlib.training.devices import pick_device, pick_precision
+from contrastlib.training.devices import memory_format, pick_device, pick_precision
 from contrastlib.training.forward_pass import Diverged, embed_and_get_keys
 from contrastlib.training.image_sources import build_images
 from contrastlib.training.recipe import Recipe
@@ -47,9 +47,10 @@ def pretrain(
     torch_compile: torch.compile the encoder, where faster steps win back the minute of compiling;
     results differ by rounding, checkpoints do not, and a run may be resumed without it.
 
-    An epoch's line has: epoch; loss, its mean over the steps; tau at the last step, if it changes;
-    what `similarity_log` says of a fixed batch of training images; lr, seconds, images_per_second.
-    Where a number is not finite the run stops as "diverged", and the last checkpoint stays.
+    An epoch's line has: epoch; loss, its mean over the steps; tau, if it changes: a scheduled one
+    in the last step, a learnt one after it; what `similarity_log` says of a fixed batch of training
+    images; lr, seconds, images_per_second. Where a number is not finite the run stops as
+    "diverged", and the last checkpoint stays.
     Under torchrun the processes share each batch (see `distributed`); all must see the folder.
 
     Errors: ValueError for a baseline, for a folder with another recipe's checkpoint or a broken
@@ -90,8 +91,11 @@ def prepare(
         images = build_images(recipe, "train", device)
     steps = components.steps_per_epoch(recipe, len(images))
     encoder = components.build_encoder(recipe, images.channels)
-    encoder = encoder.to(device, memory_format=torch.channels_last)
+    encoder = encoder.to(device, memory_format=memory_format(recipe, device))
     distributed.convert_sync_batchnorm(encoder, device)
+    learnt_tau = components.build_learnt_tau(recipe)
+    if learnt_tau is not None:
+        learnt_tau = learnt_tau.to(device)
     state = TrainState(
         recipe=recipe,
         device=device,
@@ -104,9 +108,10 @@ def prepare(
         ddp_encoder=encoder,
         loss=loss,
         key_source=components.build_key_source(recipe, encoder, len(images)).to(device),
-        optimizer=components.build_optimizer(recipe, encoder),
+        optimizer=components.build_optimizer(recipe, encoder, learnt_tau),
         shuffle_rng=generator(recipe, Seed.SHUFFLE, "cpu"),
         augment_rng=generator(recipe, Seed.AUGMENT, device),
+        learnt_tau=learnt_tau,
     )
     if folder is not None:
         resume(state, folder)
@@ -174,9 +179,12 @@ def train_epoch(state: TrainState, epoch: int, bar: tqdm | None = None) -> dict:
     epoch_log = {"epoch": epoch + 1, "loss": math.nan}
     try:
         epoch_log["loss"] = train_steps(state, epoch, bar)
-        if state.tau_is_scheduled:
-            epoch_log["tau"] = state.loss.tau
-            recipe = replace(recipe, tau=state.loss.tau)
+        tau = state.tau_now
+        if tau is not None:
+            epoch_log["tau"] = tau
+            if not math.isfinite(tau):
+                raise Diverged
+            recipe = replace(recipe, tau=tau)
         similarities = similarity_log(
             recipe,
             state.encoder,
@@ -212,6 +220,8 @@ def train_steps(state: TrainState, epoch: int, bar: tqdm | None) -> float:
         components.set_learning_rate(state.optimizer, recipe, moment)
         if state.tau_is_scheduled:
             state.loss.tau = components.temperature(recipe, moment)
+        if state.learnt_tau is not None:
+            state.loss.tau = state.learnt_tau()
         features, keys = embed_and_get_keys(
             recipe,
             state.ddp_encoder,
@@ -226,7 +236,11 @@ def train_steps(state: TrainState, epoch: int, bar: tqdm | None) -> float:
         loss = state.loss(features, **keys)
         state.optimizer.zero_grad()
         loss.backward()
+        if state.learnt_tau is not None:
+            distributed.average_gradients(state.learnt_tau)
         state.optimizer.step()
+        if state.learnt_tau is not None:
+            state.learnt_tau.clip()
         state.key_source.update(state.shard.of(indices), features)
         total_loss += loss.detach()
         if bar is not None:
@@ -249,4 +263,7 @@ def save(state: TrainState, folder: str | os.PathLike) -> None:
 def in_words(epoch_log: dict, recipe: Recipe) -> str:
     """An epoch's line, as it stands beside the progress bar."""
     loss = "none" if epoch_log["loss"] is None else f"{epoch_log['loss']:.3f}"
-    return f"epoch {epoch_log['epoch']} of {recipe.epochs}, loss {loss}"
+    text = f"epoch {epoch_log['epoch']} of {recipe.epochs}, loss {loss}"
+    if epoch_log.get("tau") is not None:
+        text += f", tau {epoch_log['tau']:.3g}"
+    return text

@@ -49,8 +49,11 @@ class Objective:
         return self.build is not None
 
     @property
-    def can_schedule_tau(self) -> bool:
-        """Whether tau may change from step to step: then the loss has an attribute `tau`."""
+    def tau_can_change(self) -> bool:
+        """Whether tau may be scheduled or learnt: then the loss has an attribute `tau`.
+
+        In Eqs 6 and 7 it is only a factor, which is a learning rate.
+        """
         return self.compares_pairs and "tau_to" not in self.ignores
 
 

@@ -48,6 +48,9 @@ IGNORED_BY = {
     },
     "schedule": {"cosine": {"lr_steps"}},
 }
+# Settings that only a learnt temperature reads.
+OF_LEARNT_TAU = frozenset({"tau_start", "tau_lr", "tau_min"})
+HIGHEST_LEARNT_TAU = 100.0  # as far above 1 as CLIP's lowest is below
 LOWEST = {
     "batch": 2,
     "epochs": 1,
@@ -80,11 +83,16 @@ class Recipe:
     seed: int = 0  # of the first weights, bank or queue, order of the images, and views
 
     loss: str = "contrastive"  # a name in `objectives.OBJECTIVES`
-    tau: float = 0.2  # temperature
+    tau: float | str = 0.2  # temperature; "learnt": with the network, as in CLIP
     # With both, tau swings from tau to tau_to and back, one cosine in so many epochs (Kukleva et
     # al. 2023).
     tau_to: float | None = None
     tau_period: float | None = None
+    # Of a learnt temperature: its first value, the learning rate of log(1 / tau) at the start
+    # (None: lr), and the lowest value, at which it is clipped. 0.07 and 0.01 are CLIP's.
+    tau_start: float = 0.07
+    tau_lr: float | None = None
+    tau_min: float = 0.01
     lam: float | None = None  # weight of the negatives, not in the paper; None: 1 / their number
     # For the hard losses exactly one of these: the share, or the number, of negatives kept. For
     # SVHN and ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
@@ -131,7 +139,13 @@ class Recipe:
         self._check_types()
         self._check_choices()
         self._check_numbers()
+        self._check_temperature()
         self._check_combinations()
+
+    @property
+    def learns_tau(self) -> bool:
+        """Whether the temperature is learnt: then `tau` is no number."""
+        return self.tau == "learnt"
 
     def _check_types(self) -> None:
         if not isinstance(self.dataset, str):
@@ -161,7 +175,6 @@ class Recipe:
             why = "the others of the batch are among them"
             check_count("negatives", self.negatives, self.batch - 1, why=why)
         check_count("views", self.views, 1, 2)
-        check_tau(self.tau)
         check_positive("lr", self.lr)
         check_share("weight_decay", self.weight_decay, 1.0)
         check_momentum(self.bank_momentum)
@@ -176,7 +189,15 @@ class Recipe:
         for epoch in self.lr_steps:
             check_count("an epoch of lr_steps", epoch)
 
-    def _check_combinations(self) -> None:
+    def _check_temperature(self) -> None:
+        if self.learns_tau:
+            self._check_learnt_temperature()
+            return
+        if isinstance(self.tau, str):
+            raise ValueError(
+                f"tau is {self.tau!r}; give a number above 0, such as 0.2, or 'learnt'"
+            )
+        check_tau(self.tau)
         if (self.tau_to is None) != (self.tau_period is None):
             raise ValueError(
                 f"tau_to is {self.tau_to} and tau_period {self.tau_period}; give both, or neither"
@@ -184,6 +205,30 @@ class Recipe:
         if self.tau_to is not None:
             check_tau(self.tau_to)
             check_positive("tau_period", self.tau_period)
+
+    def _check_learnt_temperature(self) -> None:
+        if self.tau_to is not None or self.tau_period is not None:
+            raise ValueError(
+                f"tau is 'learnt', tau_to {self.tau_to} and tau_period {self.tau_period}; a "
+                "temperature is learnt or has a schedule: leave out tau_to and tau_period"
+            )
+        if not OBJECTIVES[self.loss].tau_can_change:
+            learners = [name for name, entry in OBJECTIVES.items() if entry.tau_can_change]
+            raise ValueError(
+                f"tau is 'learnt' and loss is {self.loss!r}, which cannot learn it; give tau a "
+                f"number, or loss one of: {', '.join(learners)}"
+            )
+        check_positive("tau_min", self.tau_min)
+        check_positive("tau_start", self.tau_start)
+        if not self.tau_min <= self.tau_start <= HIGHEST_LEARNT_TAU:
+            raise ValueError(
+                f"tau_start is {self.tau_start}; a learnt tau stays from tau_min, {self.tau_min}, "
+                f"to {HIGHEST_LEARNT_TAU:g}: give a start between them"
+            )
+        if self.tau_lr is not None:
+            check_positive("tau_lr", self.tau_lr)
+
+    def _check_combinations(self) -> None:
         if OBJECTIVES[self.loss].keeps_hardest:
             check_one_of(self.alpha, self.k)
         if self.g != "bank" and self.views != 2:
@@ -238,6 +283,8 @@ def effective_settings(recipe: Recipe) -> dict:
     ignored = set(OBJECTIVES[recipe.loss].ignores)
     for choice, ignored_by in IGNORED_BY.items():
         ignored |= ignored_by.get(getattr(recipe, choice), set())
+    if not recipe.learns_tau:
+        ignored |= OF_LEARNT_TAU
     settings = dataclasses.asdict(recipe)
     return {name: value for name, value in settings.items() if name not in ignored}
 

@@ -39,6 +39,9 @@ def beginning(row: dict) -> str:
     """Data set, loss, temperature if there is one, and seed."""
     words = [row["dataset"], row["loss"]]
     if "tau" in row:
-        words.append(f"tau {row['tau']:g}")
+        tau = row["tau"]  # a number, or "learnt"
+        if not isinstance(tau, str):
+            tau = f"{tau:g}"
+        words.append(f"tau {tau}")
     words.append(f"seed {row['seed']}")
     return " ".join(words)

@@ -10,6 +10,7 @@ from contrastlib.augment import Augmentation
 from contrastlib.models import Encoder
 from contrastlib.training.distributed import Shard
 from contrastlib.training.image_sources import InMemoryImages, StreamedImages
+from contrastlib.training.learnt_temperature import LearntTemperature
 from contrastlib.training.objectives import OBJECTIVES
 from contrastlib.training.recipe import Recipe
 
@@ -50,6 +51,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     shuffle_rng: torch.Generator
     augment_rng: torch.Generator
+    learnt_tau: LearntTemperature | None = None
     probe_batch: tuple[Tensor, list[Tensor]] | None = None  # the batch of `similarity_log`
     history: list[dict] = field(default_factory=list)  # one log line an epoch
     diverged: bool = False
@@ -61,15 +63,27 @@ class TrainState:
 
     @property
     def tau_is_scheduled(self) -> bool:
-        """Whether the temperature changes from step to step."""
-        return OBJECTIVES[self.recipe.loss].can_schedule_tau and self.recipe.tau_to is not None
+        """Whether the temperature follows a schedule."""
+        return OBJECTIVES[self.recipe.loss].tau_can_change and self.recipe.tau_to is not None
+
+    @property
+    def tau_now(self) -> float | None:
+        """The temperature where it changes, by a schedule or because it is learnt; else None."""
+        if self.learnt_tau is not None:
+            return self.learnt_tau().item()
+        if self.tau_is_scheduled:
+            return self.loss.tau
+        return None
 
     def checkpoint_parts(self) -> dict:
         """What a checkpoint holds beside the history, by the names in its file."""
-        return {
+        parts = {
             "encoder": self.encoder,
             "keys": self.key_source,
             "optimizer": self.optimizer,
             "order": self.shuffle_rng,
             "views": self.augment_rng,
         }
+        if self.learnt_tau is not None:
+            parts["tau"] = self.learnt_tau
+        return parts
