@@ -16,16 +16,17 @@ from helpers import (
     register_pretended_device,
     train_tiny,
 )
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from contrastlib import losses, models
 from contrastlib.data import ImageSet, load
 from contrastlib.models import Encoder
-from contrastlib.training import components, devices, loop
+from contrastlib.training import components, devices, loop, run
 from contrastlib.training.components import Seed
 from contrastlib.training.forward_pass import embed_and_get_keys
 from contrastlib.training.image_sources import build_augmentation, build_images
-from contrastlib.training.recipes import small
+from contrastlib.training.recipes import paper, small
 from contrastlib.training.similarity_log import similarities
 
 SORTED = [0, 0, 1, 1, 2, 2]
@@ -171,7 +172,10 @@ def pretended_step(recipe):
         images = torch.empty(96, 1, 8, 8, dtype=torch.uint8, device=PRETEND)
         augmentation = replace(recipe.augmentation, mean=(0.5,), std=(0.5,))
         loss = components.build_loss(recipe)
-        optimizer = components.build_optimizer(recipe, encoder)
+        learnt_tau = components.build_learnt_tau(recipe)
+        if learnt_tau is not None:
+            learnt_tau.to(PRETEND)
+        optimizer = components.build_optimizer(recipe, encoder, learnt_tau)
         try:
             for _ in range(2):
                 indices = torch.randint(96, (32,), device=PRETEND)
@@ -179,10 +183,14 @@ def pretended_step(recipe):
                 features, keys = embed_and_get_keys(
                     recipe, encoder, key_source, augmentation, batch, indices, None
                 )
+                if learnt_tau is not None:
+                    loss.tau = learnt_tau()
                 value = loss(features, **keys)
                 optimizer.zero_grad()
                 value.backward()
                 optimizer.step()
+                if learnt_tau is not None:
+                    learnt_tau.clip()
                 key_source.update(indices, features)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
@@ -207,3 +215,38 @@ def elsewhere():
 def test_a_step_stays_on_its_device_and_never_waits(elsewhere, loss, keys):
     choice = {"g": "bank", "negatives": 40} if keys == "sampled" else KEY_SOURCES[keys]
     assert elsewhere(pretended_step, replace(TINY, loss=loss, **choice)) == {PRETEND}
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "hard"])
+def test_nor_does_a_learnt_temperature(elsewhere, loss):
+    assert elsewhere(pretended_step, replace(TINY, loss=loss, tau="learnt")) == {PRETEND}
+
+
+def layouts_seen(patch):
+    """A set that fills with how the images and weights of 3 x 3 convolutions lie in memory."""
+    seen = set()
+    forward = nn.Conv2d.forward
+
+    def spied(self, x):
+        if self.in_channels > 1 and self.kernel_size == (3, 3):
+            for tensor in (x, self.weight):
+                seen.add("first" if tensor.is_contiguous() else "last")
+        return forward(self, x)
+
+    patch.setattr(nn.Conv2d, "forward", spied)
+    return seen
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "supervised", "batch_norm"])
+@pytest.mark.parametrize("backbone", ["convnet_digits", "resnet_small"])
+@pytest.mark.parametrize(("width", "where"), [(7, "first"), (8, "last")])
+def test_few_channels_do_not_lie_last_on_the_cpu(
+    width, where, backbone, loss, monkeypatch, tmp_path
+):
+    """There float32 convolutions have spoilt memory: in training, the log and the evaluation."""
+    recipe = replace(TINY, loss=loss, backbone=backbone, width=width, stem_stride=1, epochs=1)
+    seen = layouts_seen(monkeypatch)
+    run(recipe, tmp_path, device="cpu", progress=False)
+    assert seen == {where}
+    assert devices.memory_format(recipe, torch.device("cuda")) == torch.channels_last
+    assert devices.memory_format(paper(), torch.device("cpu")) == torch.channels_last

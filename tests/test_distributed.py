@@ -41,9 +41,12 @@ RECIPES = {}
 for name, choice in KEY_SOURCES.items():
     RECIPES[f"contrastive {name}"] = replace(TINY, epochs=3, **choice)
     RECIPES[f"hard {name}"] = replace(TINY, epochs=3, loss="hard", **choice)
+LEARNT = {"tau": "learnt", "tau_start": 0.2, "tau_lr": 0.1}
+RECIPES["learnt bank"] = replace(TINY, epochs=3, **LEARNT)
+RECIPES["learnt batch"] = replace(TINY, epochs=3, g="batch", views=2, **LEARNT)
 RECIPES["sampled"] = replace(TINY, epochs=3, negatives=40)
 TOLERANCE = {name: 1e-2 if "hard" in name else 1e-4 for name in RECIPES}
-RESUMED = ("contrastive bank", "contrastive queue", "sampled")
+RESUMED = ("contrastive bank", "contrastive queue", "learnt batch", "sampled")
 SETTINGS = [
     "limit=96",
     "batch=32",
@@ -125,6 +128,7 @@ BROKEN = {
     "positives": "contrastive batch",
     "bank": "contrastive bank",
     "views": "contrastive bank",
+    "temperature's gradient": "learnt batch",
 }
 
 
@@ -132,8 +136,9 @@ BROKEN = {
 def test_tolerance_tells(folder, name):
     """Without one of the things that cross between them, two processes reach other weights."""
     recipe = BROKEN[name]
-    one = checkpoint(folder / "one" / recipe)["encoder"]
-    two = checkpoint(folder / name / recipe)["encoder"]
+    part = "tau" if name == "temperature's gradient" else "encoder"
+    one = checkpoint(folder / "one" / recipe)[part]
+    two = checkpoint(folder / name / recipe)[part]
     assert distance(one, two) > 100 * TOLERANCE[recipe]
 
 
@@ -281,6 +286,8 @@ def break_one(patch, name):
         patch.setattr(distributed, "convert_sync_batchnorm", lambda net, device: None)
     elif name == "gradients":
         patch.setattr(distributed, "wrap_ddp", lambda net: net)
+    elif name == "temperature's gradient":
+        patch.setattr(distributed, "average_gradients", lambda module: None)
     elif name == "keys' gradients":
         patch.setattr(
             distributed.Gather, "apply", gather_without_gradients(distributed.Gather.apply)

@@ -99,7 +99,7 @@ def test_every_objective_is_a_loss_or_a_baseline():
         assert objective.compares_pairs == (objective.effective_negatives is not None)
         if objective.compares_pairs:
             loss = build_loss(recipe)
-            assert not objective.can_schedule_tau or loss.tau == recipe.tau
+            assert not objective.tau_can_change or loss.tau == recipe.tau
         else:
             with pytest.raises(ValueError, match="compares no pairs"):
                 build_loss(recipe)

@@ -172,6 +172,7 @@ def test_labels_say_what_differs():
         replace(TINY, tau=1),
         replace(TINY, loss="simple"),
         replace(TINY, loss="simple", lam=0.5),
+        replace(TINY, tau="learnt"),
     ]
     recipes += [
         replace(TINY, seed=1),
@@ -182,6 +183,7 @@ def test_labels_say_what_differs():
         "digits contrastive tau 1 seed 0",
         "digits simple seed 0 lam None",
         "digits simple seed 0 lam 0.5",
+        "digits contrastive tau learnt seed 0",
         "digits contrastive tau 0.2 seed 1 augmentation.flip 0.0",
         "digits contrastive tau 0.2 seed 1 augmentation.flip 0.5",
     ]

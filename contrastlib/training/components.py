@@ -15,7 +15,7 @@ from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.models import Encoder
 from contrastlib.training.learnt_temperature import LearntTemperature
 from contrastlib.training.objectives import OBJECTIVES
-from contrastlib.training.recipe import HIGHEST_LEARNT_TAU, Recipe
+from contrastlib.training.recipe import Recipe
 
 
 class Seed(IntEnum):
@@ -83,7 +83,7 @@ def build_learnt_tau(recipe: Recipe) -> LearntTemperature | None:
     """The recipe's learnt temperature, on the CPU; None where it is not learnt."""
     if not recipe.learns_tau:
         return None
-    return LearntTemperature(recipe.tau_start, recipe.tau_min, HIGHEST_LEARNT_TAU)
+    return LearntTemperature(recipe.tau_start, recipe.tau_min, recipe.tau_max)
 
 
 def build_key_source(recipe: Recipe, encoder: Encoder, n: int) -> nn.Module:

@@ -118,7 +118,10 @@ def train_baseline(recipe: Recipe, device: torch.device, progress: bool) -> Run:
 
 
 def describe(record: dict) -> str:
-    """A record in a few lines: what became of the run, and its metrics, one number a line."""
+    """A record in a few lines: what became of the run, and its metrics, one number a line.
+
+    Also the last temperature, where it changed.
+    """
     epochs = len(record["history"].get("epoch", []))
     lines = [
         f"run {record['id']} {record['status']} after {epochs} epochs, {record['seconds']:.0f} s"
@@ -126,6 +129,9 @@ def describe(record: dict) -> str:
     for name, value in record["metrics"].items():
         if not isinstance(value, list):
             lines.append(f"{name} {value:.4g}")
+    taus = record["history"].get("tau", [])
+    if taus and taus[-1] is not None:
+        lines.append(f"tau {taus[-1]:.4g}")
     return "\n".join(lines)
 
 

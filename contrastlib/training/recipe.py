@@ -49,8 +49,7 @@ IGNORED_BY = {
     "schedule": {"cosine": {"lr_steps"}},
 }
 # Settings that only a learnt temperature reads.
-OF_LEARNT_TAU = frozenset({"tau_start", "tau_lr", "tau_min"})
-HIGHEST_LEARNT_TAU = 100.0  # as far above 1 as CLIP's lowest is below
+OF_LEARNT_TAU = frozenset({"tau_start", "tau_lr", "tau_min", "tau_max"})
 LOWEST = {
     "batch": 2,
     "epochs": 1,
@@ -89,10 +88,12 @@ class Recipe:
     tau_to: float | None = None
     tau_period: float | None = None
     # Of a learnt temperature: its first value, the learning rate of log(1 / tau) at the start
-    # (None: lr), and the lowest value, at which it is clipped. 0.07 and 0.01 are CLIP's.
+    # (None: lr), and the values between which it is clipped. 0.07 and 0.01 are CLIP's; 1 is
+    # OpenCLIP's, and keeps a network that has learnt nothing yet from a loss that pushes nothing.
     tau_start: float = 0.07
     tau_lr: float | None = None
     tau_min: float = 0.01
+    tau_max: float = 1.0
     lam: float | None = None  # weight of the negatives, not in the paper; None: 1 / their number
     # For the hard losses exactly one of these: the share, or the number, of negatives kept. For
     # SVHN and ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
@@ -218,12 +219,12 @@ class Recipe:
                 f"tau is 'learnt' and loss is {self.loss!r}, which cannot learn it; give tau a "
                 f"number, or loss one of: {', '.join(learners)}"
             )
-        check_positive("tau_min", self.tau_min)
-        check_positive("tau_start", self.tau_start)
-        if not self.tau_min <= self.tau_start <= HIGHEST_LEARNT_TAU:
+        for name in ("tau_min", "tau_start", "tau_max"):
+            check_positive(name, getattr(self, name))
+        if not self.tau_min <= self.tau_start <= self.tau_max:
             raise ValueError(
-                f"tau_start is {self.tau_start}; a learnt tau stays from tau_min, {self.tau_min}, "
-                f"to {HIGHEST_LEARNT_TAU:g}: give a start between them"
+                f"tau_start is {self.tau_start}; a learnt tau stays between tau_min, "
+                f"{self.tau_min}, and tau_max, {self.tau_max}: give a start between them"
             )
         if self.tau_lr is not None:
             check_positive("tau_lr", self.tau_lr)
