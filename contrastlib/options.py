@@ -55,7 +55,10 @@ def add_train(commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="such as tau=0.1; may be repeated",
+        help=(
+            "such as tau=0.1, or tau=learnt to learn it with the network (from tau_start=0.07); "
+            "may be repeated; an unknown key lists them all"
+        ),
     )
     add_out_and_device(command)
     command.add_argument(

@@ -66,7 +66,7 @@ def evaluate(
     z2 = embed_views(encoder, measured, augmentation, augment_rng, recipe.epochs + 2, layout)
     against_bank = {}
     if bank is not None:
-        seen = embed_views(encoder, train, augmentation, augment_rng, recipe.epochs + 3)
+        seen = embed_views(encoder, train, augmentation, augment_rng, recipe.epochs + 3, layout)
         for name, value in profile(seen, bank.to(device)).items():
             against_bank[f"bank_{name}"] = value
     return {

@@ -1,10 +1,10 @@
 """The training loop: `pretrain` turns a recipe into an encoder.
 
 The images lie on the device as uint8, or are streamed to it where they are too many, and are
-augmented there. Only the network runs under autocast: losses are float32. Several processes do
-what one does: see `distributed`. All randomness comes from the recipe's seed, through generators
-that are part of the checkpoint. So a run that is killed and started again ends where it would have
-ended, bit for bit on a CPU with as many threads.
+augmented there. Only the network runs under autocast: losses are float32. A temperature may follow
+a schedule or be learnt. Several processes do what one does: see `distributed`. All randomness comes
+from the recipe's seed, through generators that are part of the checkpoint. So a run that is killed
+and started again ends where it would have ended, bit for bit on a CPU with as many threads.
 """
 
 import json

@@ -70,6 +70,8 @@ class Recipe:
 
     - "contrastive" is Eq 1, "simple" Eq 3, "hard" Eq 9, "hard_simple" Eq 3 over the hardest
       negatives, "triplet_limit" Eq 6, "simple_limit" Eq 7.
+    - tau="learnt" learns the temperature of "contrastive" or "hard" with the network, as CLIP
+      does: see `learnt_temperature`.
     - "supervised" trains the same network with the labels, "none" leaves it untrained, and
       "batch_norm" shows its batch normalisation the images as often as in training, without
       changing a weight. These three are baselines.

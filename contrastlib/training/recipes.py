@@ -1,7 +1,8 @@
 """The four recipes of the book, and their settings from a command line.
 
 `paper`, `desk`, `small` and `live` return a frozen `Recipe` (see `recipe`): change one by
-dataclasses.replace(recipe, tau=0.1), or by with_settings(recipe, ["tau=0.1"]).
+dataclasses.replace(recipe, tau=0.1), or by with_settings(recipe, ["tau=0.1"]). All of them can
+learn the temperature: tau="learnt".
 """
 
 import ast
