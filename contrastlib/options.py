@@ -56,7 +56,7 @@ def add_train(commands) -> None:
         default=[],
         metavar="KEY=VALUE",
         help=(
-            "such as tau=0.1, or tau=learnt to learn it with the network (from tau_start=0.07); "
+            "such as tau=0.1, or tau=learnt to learn it with the network (from tau_start=0.2); "
             "may be repeated; an unknown key lists them all"
         ),
     )

@@ -13,6 +13,7 @@ from contrastlib import losses
 from contrastlib.training import components, loop, one_run, run, sweep
 from contrastlib.training.learnt_temperature import LearntTemperature
 from contrastlib.training.recipes import by_name, live, run_id
+from contrastlib.training.similarity_log import similarity_log
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,9 +92,9 @@ def test_one_step_is_the_equations(monkeypatch, start, lr):
     probabilities = torch.softmax(s / start, dim=1)  # [B, M]
     lead = s.gather(1, positive[:, None]).squeeze(1) - (probabilities * s).sum(dim=1)  # [B]
     slope = -lead.mean().item() / start  # with respect to log(1 / tau)
-    step = (0.03 if lr is None else lr) * slope
+    step = (0.003 if lr is None else lr) * slope
     assert line["tau"] == pytest.approx(start * math.exp(step), rel=1e-5)
-    assert abs(step) > 1e-4
+    assert abs(step) > 5e-5
 
 
 @pytest.mark.parametrize("start", [0.25, 0.3, 2.0])
@@ -107,7 +108,7 @@ def test_it_is_clipped(start):
 @pytest.mark.parametrize("loss", ["contrastive", "hard"])
 def test_the_log_is_of_the_present_temperature(loss, tmp_path):
     """Also the effective negatives, and the record; a constant temperature is not logged."""
-    recipe = replace(LEARNT, loss=loss, tau_lr=0.4)
+    recipe = replace(LEARNT, loss=loss, tau_lr=0.02)
     record = run(recipe, tmp_path, device="cpu", progress=False)
     taus = record["history"]["tau"]
     assert record["status"] == "finished"
@@ -118,14 +119,11 @@ def test_the_log_is_of_the_present_temperature(loss, tmp_path):
     assert loop.in_words(history[-1], recipe).endswith(f", tau {history[-1]['tau']:.3g}")
     state = loop.prepare(recipe, torch.device("cpu"), tmp_path / run_id(recipe))
     assert state.tau_now == history[-1]["tau"]
-    with torch.no_grad():
-        state.learnt_tau.logit_scale.fill_(math.log(1e4))
-    # At so small a temperature one negative takes all; a line is of the temperature at its end.
-    state.learnt_tau.lowest = 1e-4
-    state.learnt_tau.clip()
-    line = loop.train_epoch(state, 1)
-    assert line["tau"] < 2e-3
-    assert line["effective_negatives"] < 1.2 < history[-1]["effective_negatives"]
+    now = replace(recipe, tau=state.tau_now)
+    told = similarity_log(
+        now, state.encoder, state.key_source, state.augmentation, *state.probe_batch
+    )
+    assert told["effective_negatives"] == history[-1]["effective_negatives"]
     constant = train_tiny(TINY)
     assert "tau" not in constant.history[0]
     assert ", tau" not in loop.in_words(constant.history[0], TINY)
@@ -170,7 +168,7 @@ def test_divergence_is_found(monkeypatch, tmp_path):
 def test_every_recipe_admits_it(name, tmp_path, capsys):
     recipe = by_name(name, ["tau=learnt"])
     assert recipe.learns_tau
-    assert components.build_loss(recipe).tau == 0.07
+    assert components.build_loss(recipe).tau == 0.2
     [run] = sweep.plan([recipe], tmp_path)
     assert "contrastive tau learnt seed 0" in run.label
     sweep.dry_run([recipe, replace(recipe, tau_start=0.5)], tmp_path, device="cpu")

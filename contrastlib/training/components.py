@@ -155,8 +155,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: f
     lr = learning_rate(recipe, epoch)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    if recipe.learns_tau and recipe.tau_lr is not None:
-        optimizer.param_groups[1]["lr"] = recipe.tau_lr * (lr / recipe.lr)
+    if recipe.learns_tau:
+        start = 0.1 * recipe.lr if recipe.tau_lr is None else recipe.tau_lr
+        optimizer.param_groups[1]["lr"] = start * (lr / recipe.lr)
 
 
 def temperature(recipe: Recipe, epoch: float) -> float:

@@ -89,10 +89,10 @@ class Recipe:
     # al. 2023).
     tau_to: float | None = None
     tau_period: float | None = None
-    # Of a learnt temperature: its first value, the learning rate of log(1 / tau) at the start
-    # (None: lr), and the values between which it is clipped. 0.07 and 0.01 are CLIP's; 1 is
-    # OpenCLIP's, and keeps a network that has learnt nothing yet from a loss that pushes nothing.
-    tau_start: float = 0.07
+    # Of a learnt temperature: its first value (CLIP: 0.07), the learning rate of log(1 / tau) at
+    # the start (None: a tenth of lr), and the bounds at which it is clipped, OpenCLIP's. At the
+    # network's own lr it would run to a bound before the network has learnt anything.
+    tau_start: float = 0.2
     tau_lr: float | None = None
     tau_min: float = 0.01
     tau_max: float = 1.0
