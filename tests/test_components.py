@@ -169,12 +169,10 @@ def pretended_step(recipe):
         with torch.device(PRETEND):
             encoder = Encoder(models.convnet_digits(4), recipe.d)
             key_source = components.build_key_source(recipe, encoder, 96)
+            learnt_tau = components.build_learnt_tau(recipe)
         images = torch.empty(96, 1, 8, 8, dtype=torch.uint8, device=PRETEND)
         augmentation = replace(recipe.augmentation, mean=(0.5,), std=(0.5,))
         loss = components.build_loss(recipe)
-        learnt_tau = components.build_learnt_tau(recipe)
-        if learnt_tau is not None:
-            learnt_tau.to(PRETEND)
         optimizer = components.build_optimizer(recipe, encoder, learnt_tau)
         try:
             for _ in range(2):
