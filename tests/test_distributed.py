@@ -41,9 +41,9 @@ RECIPES = {}
 for name, choice in KEY_SOURCES.items():
     RECIPES[f"contrastive {name}"] = replace(TINY, epochs=3, **choice)
     RECIPES[f"hard {name}"] = replace(TINY, epochs=3, loss="hard", **choice)
-LEARNT = {"tau": "learnt", "tau_start": 0.2, "tau_lr": 0.1}
-RECIPES["learnt bank"] = replace(TINY, epochs=3, **LEARNT)
-RECIPES["learnt batch"] = replace(TINY, epochs=3, g="batch", views=2, **LEARNT)
+LEARNT = replace(TINY, epochs=3, tau="learnt", tau_start=0.2)
+RECIPES["learnt bank"] = replace(LEARNT, tau_lr=0.02)
+RECIPES["learnt batch"] = replace(LEARNT, tau_lr=0.3, g="batch", views=2)
 RECIPES["sampled"] = replace(TINY, epochs=3, negatives=40)
 TOLERANCE = {name: 1e-2 if "hard" in name else 1e-4 for name in RECIPES}
 RESUMED = ("contrastive bank", "contrastive queue", "learnt batch", "sampled")
