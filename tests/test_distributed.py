@@ -42,6 +42,10 @@ for name, choice in KEY_SOURCES.items():
     RECIPES[f"contrastive {name}"] = replace(TINY, epochs=3, **choice)
     RECIPES[f"hard {name}"] = replace(TINY, epochs=3, loss="hard", **choice)
 RECIPES["sampled"] = replace(TINY, epochs=3, negatives=40)
+IN_BATCH = replace(TINY, epochs=3, **KEY_SOURCES["batch"])
+RECIPES["same class left out"] = replace(TINY, epochs=3, leave_out_same_class=True)
+RECIPES["same class left out, batch"] = replace(IN_BATCH, leave_out_same_class=True)
+RECIPES["supervised contrastive batch"] = replace(IN_BATCH, loss="supervised_contrastive")
 TOLERANCE = {name: 1e-2 if "hard" in name else 1e-4 for name in RECIPES}
 RESUMED = ("contrastive bank", "contrastive queue", "sampled")
 SETTINGS = [
