@@ -86,19 +86,22 @@ def test_effects_are_paired_by_seed(records):
 
 
 def test_what_is_not_there_is_said(records):
-    assert "Not run" not in words(oracle.draw(records))
+    assert "of 21 runs" not in words(oracle.draw(records))
     without_one = [record for record in records if record["id"] != run_id(GRID[0])]
     text = words(oracle.draw([*without_one, made_up(GRID[0], "diverged")]))
-    assert "Not run: ordinary 0.07 (seed 0)." in text
+    assert "20 of 21 runs are there" in text
     assert "contrastlib sweep oracle --dataset fashion-mnist" in text
+    assert "Not run" not in text
     half = [made_up(recipe) for recipe in GRID if not recipe.leave_out_same_class]
     text = words(oracle.draw(half))
-    assert "same class left out 0.07 (all seeds)" in text
+    assert "Not run: same class left out 0.07; same class left out 0.2;" in text
+    assert "12 of 21 runs are there" in text
     data = oracle.numbers(half)
     assert len(oracle.effects(data)) == 0
     assert "Same class left out: at tau 0.07 not run" in oracle.alt_text(data)
     nothing = oracle.draw([])
-    assert words(nothing).count("not run") == 3
+    assert words(nothing).count("not run") == 3  # once in each panel
+    assert "0 of 21 runs are there" in words(nothing)
     assert oracle.alt_text(oracle.numbers([])).startswith("An empty figure")
 
 
