@@ -153,7 +153,7 @@ def draw_plane(axes: Axes, data: pd.DataFrame) -> None:
             start = (across.loc[(ORDINARY, tau), "mean"], up.loc[(ORDINARY, tau), "mean"])
             style = {"arrowstyle": "->", "color": colour, "shrinkA": 6, "shrinkB": 6}
             axes.annotate("", (x, y), xytext=start, arrowprops=style)
-    axes.margins(0.14)
+    axes.margins(0.18)
     axes.set(xlabel="uniformity (nats)", ylabel="tolerance (mean cosine)")
     say_where_empty(axes, across)
 
