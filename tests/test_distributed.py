@@ -45,6 +45,10 @@ LEARNT = replace(TINY, epochs=3, tau="learnt", tau_start=0.2)
 RECIPES["learnt bank"] = replace(LEARNT, tau_lr=0.02)
 RECIPES["learnt batch"] = replace(LEARNT, tau_lr=0.3, g="batch", views=2)
 RECIPES["sampled"] = replace(TINY, epochs=3, negatives=40)
+IN_BATCH = replace(TINY, epochs=3, **KEY_SOURCES["batch"])
+RECIPES["same class left out"] = replace(TINY, epochs=3, leave_out_same_class=True)
+RECIPES["same class left out, batch"] = replace(IN_BATCH, leave_out_same_class=True)
+RECIPES["supervised contrastive batch"] = replace(IN_BATCH, loss="supervised_contrastive")
 TOLERANCE = {name: 1e-2 if "hard" in name else 1e-4 for name in RECIPES}
 RESUMED = ("contrastive bank", "contrastive queue", "learnt batch", "sampled")
 SETTINGS = [

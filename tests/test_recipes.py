@@ -46,6 +46,7 @@ OTHER = {
     "queue_momentum": 0.99,
     "queue_size": 1024,
     "views": 2,
+    "leave_out_same_class": True,
     "backbone": "resnet_small",
     "width": 8,
     "stem_stride": 2,
@@ -158,6 +159,7 @@ def test_every_setting_is_covered():
         ),
         (Recipe(backbone="resnet50"), {"width": 5, "stem_stride": 2, "max_pool": True}),
         (Recipe(schedule="cosine"), {"lr_steps": (1, 2)}),
+        (Recipe(loss="supervised_contrastive"), {"lam": 2.0, "leave_out_same_class": True}),
     ],
 )
 def test_what_is_not_read_changes_no_id(recipe, unread):

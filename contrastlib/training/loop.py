@@ -192,6 +192,7 @@ def train_epoch(state: TrainState, epoch: int, bar: tqdm | None = None) -> dict:
             state.augmentation,
             *state.probe_batch,
             state.shard,
+            state.images.labels,
         )
         epoch_log.update(similarities)
     except Diverged:
@@ -232,6 +233,7 @@ def train_steps(state: TrainState, epoch: int, bar: tqdm | None) -> float:
             state.augment_rng,
             precision=state.precision,
             shard=state.shard,
+            labels=state.images.labels,
         )
         loss = state.loss(features, **keys)
         state.optimizer.zero_grad()

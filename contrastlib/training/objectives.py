@@ -7,6 +7,7 @@ Tensors: B anchors, M keys or negatives, d dimensions; see `losses`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from contrastlib import losses
 from contrastlib.gradients import effective_negatives, relative_penalty
+from contrastlib.training.supervised_contrastive import SupervisedContrastiveLoss
 
 if TYPE_CHECKING:  # recipes take their choices from this table
     from contrastlib.training.recipe import Recipe
@@ -42,6 +44,9 @@ class Objective:
     ignores: frozenset[str] = frozenset()
     # Whether the recipe's alpha or k, exactly one of them, chooses each anchor's hardest negatives.
     keeps_hardest: bool = False
+    # Whether the loss is also given `same_class` [B, m]: the rows of keys that are of each anchor's
+    # class, -1 for none.
+    needs_labels: bool = False
 
     @property
     def compares_pairs(self) -> bool:
@@ -59,7 +64,7 @@ class Objective:
 
 TAU_SCHEDULE = frozenset({"tau_to", "tau_period"})
 HARDNESS = frozenset({"alpha", "k"})
-ALL_OF_LOSS = TAU_SCHEDULE | HARDNESS | {"tau", "lam"}
+ALL_OF_LOSS = TAU_SCHEDULE | HARDNESS | {"tau", "lam", "leave_out_same_class"}
 
 
 def build_contrastive(recipe: Recipe) -> Callable[..., Tensor]:
@@ -92,6 +97,11 @@ def build_simple_limit(recipe: Recipe) -> Callable[..., Tensor]:
     return losses.SimpleLimitLoss(recipe.tau)
 
 
+def build_supervised_contrastive(recipe: Recipe) -> Callable[..., Tensor]:
+    """Khosla et al. 2020, their Eq 2."""
+    return SupervisedContrastiveLoss(recipe.tau)
+
+
 def boltzmann(s_neg: Tensor, recipe: Recipe) -> Tensor:
     """Of shares that are softmax(s_neg / tau), Eq 5: [B, M] -> [B]."""
     penalties = relative_penalty(s_neg, recipe.tau)  # [B, M]
@@ -105,8 +115,8 @@ def boltzmann_of_hardest(s_neg: Tensor, recipe: Recipe) -> Tensor:
 
 
 def equal(s_neg: Tensor, recipe: Recipe) -> Tensor:
-    """Of equal shares: all M negatives, [B, M] -> [B]."""
-    return torch.full_like(s_neg[:, 0], s_neg.shape[1])
+    """Of equal shares: all negatives that are there, [B, M] -> [B]."""
+    return (s_neg > -math.inf).sum(dim=1, dtype=s_neg.dtype)
 
 
 def equal_of_hardest(s_neg: Tensor, recipe: Recipe) -> Tensor:
@@ -158,6 +168,14 @@ OBJECTIVES = {
         build=build_simple_limit,
         effective_negatives=equal,
         ignores=TAU_SCHEDULE | HARDNESS | {"lam"},
+    ),
+    # Not the paper's. All keys of the anchor's class are its positives, so none is a negative.
+    "supervised_contrastive": Objective(
+        title="supervised contrastive",
+        build=build_supervised_contrastive,
+        effective_negatives=boltzmann,
+        ignores=HARDNESS | {"lam", "leave_out_same_class"},
+        needs_labels=True,
     ),
     # Baselines: the same network trained with labels, not trained at all, and with nothing but
     # the statistics of its batch normalisation.

@@ -47,6 +47,8 @@ IGNORED_BY = {
         "convnet_digits": {"stem_stride", "max_pool"},
     },
     "schedule": {"cosine": {"lr_steps"}},
+    # It came after most of the runs were stored: where it is False, their ids are as they were.
+    "leave_out_same_class": {False: {"leave_out_same_class"}},
 }
 # Settings that only a learnt temperature reads.
 OF_LEARNT_TAU = frozenset({"tau_start", "tau_lr", "tau_min", "tau_max"})
@@ -72,6 +74,8 @@ class Recipe:
       negatives, "triplet_limit" Eq 6, "simple_limit" Eq 7.
     - tau="learnt" learns the temperature of "contrastive" or "hard" with the network, as CLIP
       does: see `learnt_temperature`.
+    - "supervised_contrastive" is that of Khosla et al. 2020, whose positives are all keys of the
+      anchor's class.
     - "supervised" trains the same network with the labels, "none" leaves it untrained, and
       "batch_norm" shows its batch normalisation the images as often as in training, without
       changing a weight. These three are baselines.
@@ -111,6 +115,9 @@ class Recipe:
     queue_momentum: float = 0.999  # the share of the momentum encoder that stays
     queue_size: int = 4096
     views: int = 1  # 1: the positive is the anchor's row of the bank (the paper); 2: the other view
+    # Leave the keys of an anchor's own class out of its negatives, by the labels. Not in the paper:
+    # an oracle, which shows what a loss does without false negatives.
+    leave_out_same_class: bool = False
 
     backbone: str = "resnet18_cifar"  # a name in `models`
     width: int = 16  # channels of the small networks
@@ -155,8 +162,10 @@ class Recipe:
             raise TypeError(f"dataset is {self.dataset!r}; give a name, such as 'digits'")
         if not isinstance(self.augmentation, Augmentation):
             raise TypeError(f"augmentation is {self.augmentation!r}; give an augment.Augmentation")
-        if not isinstance(self.max_pool, bool):
-            raise TypeError(f"max_pool is {self.max_pool!r}; give True or False")
+        for name in ("max_pool", "leave_out_same_class"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} is {value!r}; give True or False")
 
     def _check_choices(self) -> None:
         choices = {"loss": tuple(OBJECTIVES), **CHOICES}
@@ -243,6 +252,24 @@ class Recipe:
                 f"negatives is {self.negatives} and g is {self.g!r}; "
                 "only a bank is drawn from: use None"
             )
+        if self.g == "queue" and self.reads_labels:
+            raise ValueError(
+                f"g is 'queue', which keeps no labels of its keys, and {self._why_labels()}: "
+                "set g='bank' or g='batch'"
+            )
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the loss is told which keys are of the anchor's class."""
+        objective = OBJECTIVES[self.loss]
+        leaves_out = self.leave_out_same_class and "leave_out_same_class" not in objective.ignores
+        return objective.needs_labels or leaves_out
+
+    def _why_labels(self) -> str:
+        """What in the recipe needs labels, in words."""
+        if OBJECTIVES[self.loss].needs_labels:
+            return f"loss {self.loss!r} needs them"
+        return "leave_out_same_class needs them"
 
 
 def without_numpy(value: object) -> object:
