@@ -138,9 +138,7 @@ def own_image(path: str | os.PathLike) -> Tensor:
         with Image.open(path) as opened:
             grey = ImageOps.exif_transpose(opened).convert("L")
     except UnidentifiedImageError as error:
-        raise ValueError(
-            f"{path} is no picture that Pillow can read: give a PNG or JPEG"
-        ) from error
+        raise ValueError(f"{path} is no picture that Pillow reads: give a PNG or JPEG") from error
     pixels = np.asarray(grey)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     background = int(np.median(border))
