@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from contrastlib.data import DATASETS, ImageSet
-from contrastlib.reproduction.plotting import BLUE, GREEN, GREY, ORANGE, draw_digit
+from contrastlib.reproduction.plotting import BLUE, GREEN, GREY, ORANGE
 from contrastlib.teaching.embeddings import nearest, pairs, separation
 from contrastlib.teaching.notebook import WIDTH
 
@@ -20,9 +20,9 @@ __all__ = ["gallery", "similarity_histograms"]
 
 STEP = 0.9  # inches from one picture to the next
 SIDE = 0.72  # inches of a picture
-TITLE = 0.3  # inches of the line above a row
-NAME = 0.28  # inches of the class's name below a picture
-ROW = TITLE + SIDE + NAME + 0.08
+TITLE = 0.28  # inches of the line above a row
+NAME = 0.26  # inches of the class's name below a picture
+ROW = TITLE + SIDE + NAME + 0.02
 BINS = 80
 
 
@@ -41,8 +41,7 @@ def gallery(images: ImageSet, embeddings: Mapping[str, Tensor], query: int, k: i
         raise ValueError(f"k is {k}; there is room for 1 to 5 pictures in a row")
     height = ROW * (len(embeddings) + 1)
     figure = Figure(figsize=(WIDTH, height), layout="none")
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
-    axes.set_axis_off()
+    axes = figure.add_axes((0, 0, 1, 1))
     top = height - TITLE
     axes.text(0.05, top + 0.08, "the query", color=GREY, fontsize=11, fontweight="bold")
     draw_image(axes, images, query, 0, top, None)
@@ -52,6 +51,9 @@ def gallery(images: ImageSet, embeddings: Mapping[str, Tensor], query: int, k: i
         for column, row in enumerate(nearest(z, query, k).tolist()):
             is_same = bool(images.labels[row] == images.labels[query])
             draw_image(axes, images, row, column, top, is_same)
+    # A picture fits the axes to itself.
+    axes.set(xlim=(0, WIDTH), ylim=(0, height))
+    axes.set_axis_off()
     return figure
 
 
@@ -60,8 +62,15 @@ def draw_image(
 ) -> None:
     """One picture with its frame and its class's name; is_same: None for the query itself."""
     middle = (column + 0.5) * STEP + 0.05
-    ink = images.images[row, 0].numpy() / 255
-    draw_digit(axes, ink, middle, top - SIDE / 2, SIDE - 0.08, GREY)
+    half = SIDE / 2 - 0.04
+    axes.imshow(
+        images.images[row, 0].numpy(),
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(middle - half, middle + half, top - SIDE / 2 - half, top - SIDE / 2 + half),
+        interpolation="none",
+    )
     name = class_name(images, row)
     colour = GREY
     if is_same is not None:
@@ -129,7 +138,7 @@ def similarity_histograms(
         )
         share = separation(same, other)
         axes.set_title(f"{title}: same-class pair nearer in {100 * share:.0f} %", fontsize=11)
-        axes.set(yticks=[], xlim=(-1, 1))
+        axes.set(yticks=[], xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1])
         axes.spines["left"].set_visible(False)
     panels[-1].set_xlabel("similarity of a pair")
     handles, names = panels[0].get_legend_handles_labels()
