@@ -31,7 +31,7 @@ def gallery(images: ImageSet, embeddings: Mapping[str, Tensor], query: int, k: i
 
     images: N grey images with their labels. embeddings: z [N, d] of all of them, by the encoder's
     title; each has a row. query: which image. k: from 1 to 5 neighbours, nearest first.
-    An image of the query's class has a thick frame and a tick before its name, an image of another
+    An image of the query's class has a thick frame and a tick in its corner, an image of another
     class a thin, dashed frame.
     Errors: ValueError for no embeddings, and for a k beyond 5.
     """
@@ -86,7 +86,8 @@ def draw_image(
         )
         axes.add_patch(frame)
     if is_same:
-        name = f"✓ {name}"
+        corner = (middle - half + 0.02, top - 0.05)
+        axes.text(*corner, "✓", ha="left", va="top", color=colour, fontsize=11, fontweight="bold")
     axes.text(middle, top - SIDE - 0.05, name, ha="center", va="top", color=colour, fontsize=11)
 
 
