@@ -4,7 +4,7 @@ BIN = .venv/bin
 SUDO = $(shell [ $$(id -u) = 0 ] || command -v sudo)
 INSTALL = $(SUDO) apt-get update && $(SUDO) apt-get install -y
 EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
-LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -path "*/widgets/*")
+LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -name "*.safetensors" -o -path "*/widgets/*")
 PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 

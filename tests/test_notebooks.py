@@ -84,15 +84,21 @@ def test_every_figure_has_alt_text(path):
             assert cell.metadata.get("mystnb", {}).get("image", {}).get("alt"), cell.source
 
 
-def test_a_chapter_runs_from_an_empty_folder_on_the_wheel_alone(tmp_path):
-    """What Colab does: the wheel, no checkout, none of the book's own packages."""
-    wheels, site, empty = tmp_path / "wheels", tmp_path / "site", tmp_path / "empty"
-    empty.mkdir()
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with nothing but what the built wheel installs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    wheels = folder / "wheels"
+    site = folder / "site"
     pip = [sys.executable, "-m", "pip", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
     (wheel,) = wheels.glob("contrastlib-*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
-    code = "\n".join(cell.source for cell in cells(ROOT / "book" / "temperature.ipynb", "code"))
+    return site
+
+
+def run_on_the_wheel(code, site, empty):
+    """What Colab does: the wheel, no checkout, none of the book's own packages."""
     script = f"""
 import sys
 for absent in ("myst_nb", "pytest"):
@@ -111,6 +117,26 @@ assert contrastlib.__file__.startswith({str(site)!r}), contrastlib.__file__
         text=True,
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_a_chapter_runs_from_an_empty_folder_on_the_wheel_alone(site, tmp_path):
+    code = "\n".join(cell.source for cell in cells(ROOT / "book" / "temperature.ipynb", "code"))
+    run_on_the_wheel(code, site, tmp_path)
+
+
+def test_the_trained_encoders_load_from_the_wheel_alone_with_no_network(site, tmp_path):
+    code = """
+import socket
+socket.socket = None
+from contrastlib.data import load
+from contrastlib.teaching.embeddings import embed
+from contrastlib.teaching.encoders import AVAILABLE, pretrained, record
+images = load("fashion-mnist-part", "test", limit=20).images
+for loss, tau in AVAILABLE:
+    assert embed(pretrained(loss, tau), images).shape == (20, 128)
+    assert record(loss, tau)["status"] == "finished"
+"""
+    run_on_the_wheel(code, site, tmp_path)
 
 
 def test_a_cells_seconds_are_read_on_every_python():
