@@ -10,7 +10,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 INDEX = (ROOT / "index.md").read_text(encoding="utf-8")
 CARD = re.compile(
-    r":link: book/(\w+)\n:link-type: doc\n:img-top: (\S+)\n:img-alt: [^\n]+\n\n.+?\n\n(\d+) minutes",
+    r":link: book/(\w+)\n:link-type: doc\n:img-top: (\S+)\n:img-alt: [^\n]+\n\n"
+    r".+?\n\n(\d+) minutes",
     re.DOTALL,
 )
 
