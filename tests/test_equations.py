@@ -8,7 +8,7 @@ sides.
 import importlib
 import re
 from itertools import product
-from math import cos, exp, log, pi, sin
+from math import cos, exp, log, pi, sin, sinh
 from pathlib import Path
 
 import nbformat
@@ -330,6 +330,57 @@ def test_eq_entropy_slope(tau):
         [slope(lambda t, row=row: entropy_at(row, t), tau) for row in s_neg.tolist()],
         1e-5,
     )
+
+
+def bump(u, g, tau):
+    """The von Mises-Fisher density around g at the point u of the sphere in R^3, kappa = 1/tau."""
+    kappa = 1 / tau
+    return (
+        kappa / (4 * pi * sinh(kappa)) * exp(kappa * sum(a * b for a, b in zip(u, g, strict=True)))
+    )
+
+
+def estimated_density(u, points, tau):
+    return sum(bump(u, g, tau) for g in points) / len(points)
+
+
+@each_tau
+def test_eq_kernel_density(tau):
+    """It integrates to one, and at the anchor its sum is the one that divides the weights."""
+    points = unit(7, d=3).tolist()
+    heights = 400  # rings of equal area, each with 40 points
+    total = 0.0
+    for ring in range(heights):
+        z = 2 * (ring + 0.5) / heights - 1
+        radius = (1 - z**2) ** 0.5
+        for step in range(40):
+            angle = 2 * pi * step / 40
+            total += estimated_density([radius * cos(angle), radius * sin(angle), z], points, tau)
+    assert 4 * pi * total / (40 * heights) == pytest.approx(1, rel=1e-2)
+
+    (anchor,) = unit(1, d=3, seed=1)
+    s_neg = (torch.tensor(points, dtype=torch.float64) @ anchor)[None]
+    kappa = 1 / tau
+    constant = kappa / (4 * pi * sinh(kappa))
+    weights = 7 * estimated_density(anchor.tolist(), points, tau) / constant
+    close(gradients.relative_penalty(s_neg, tau), (s_neg / tau).exp() / weights)
+
+
+@each_tau
+def test_eq_density_gradient(tau):
+    points = unit(7, d=3)
+    u = unit(1, d=3, seed=1)[0]
+    r = gradients.relative_penalty((points @ u)[None], tau)[0]
+    by_shares = r @ points / tau
+    for axis in range(3):
+        start = u.tolist()
+
+        def moved(x, axis=axis, start=start):
+            return log(estimated_density(changed(start, axis, x), points.tolist(), tau))
+
+        assert by_shares[axis].item() == pytest.approx(
+            slope(moved, start[axis]), rel=1e-5, abs=1e-7
+        )
 
 
 # ---------------------------------------------------------------- limits
@@ -656,6 +707,38 @@ def test_eq_tolerance_per_pair():
     assert per_pair == pytest.approx(sum(alike) / len(alike))
     printed = metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False)
     assert per_pair == pytest.approx(printed / (len(alike) / 72))
+
+
+@pytest.mark.parametrize("t", [0.5, 2.0])
+def test_eq_mmd(t):
+    """The squared MMD between points of a circle and its even spread, here 720 points."""
+    z = unit(5, d=2)
+    even = [[cos(2 * pi * k / 720), sin(2 * pi * k / 720)] for k in range(720)]
+
+    def repulsion(first, second):
+        squares = [
+            sum((a - b) ** 2 for a, b in zip(u, v, strict=True)) for u in first for v in second
+        ]
+        return sum(exp(-t * square) for square in squares) / len(squares)
+
+    points = z.tolist()
+    squared = repulsion(points, points) - 2 * repulsion(points, even) + repulsion(even[:1], even)
+    # The mean with replacement, from the library's over distinct pairs.
+    of_distribution = (1 + 4 * exp(-metrics.uniformity(z, t))) / 5
+    assert squared == pytest.approx(of_distribution - exp(-metrics.uniformity_ceiling(2, t)))
+
+
+@pytest.mark.parametrize("tau", [0.2, 1.0])
+def test_eq_many_negatives(tau):
+    """Each of six images is a negative a great many times, as if drawn independently."""
+    f, g, times = unit(6), unit(6, seed=1), 2000
+    s = f @ g.T
+    loss = losses.contrastive(s.diagonal(), s.repeat(1, times), tau).mean().item()
+    pull = -sum(s[i, i].item() for i in range(6)) / 6 / tau
+    push = sum(log(sum(exp(x / tau) for x in row) / 6) for row in s.tolist()) / 6
+    assert loss - log(6 * times) == pytest.approx(pull + push, abs=2e-2)
+    few = losses.contrastive(s.diagonal(), s, tau).mean().item()
+    assert abs(few - log(6) - pull - push) > 10 * abs(loss - log(6 * times) - pull - push)
 
 
 # ---------------------------------------------------------------- nothing is left out

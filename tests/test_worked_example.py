@@ -5,12 +5,12 @@ What is printed in the book is computed here with plain numbers, compared with t
 rounded as the book rounds it.
 """
 
-from math import exp, log, sqrt
+from math import cos, exp, log, radians, sin, sqrt
 
 import pytest
 import torch
 
-from contrastlib import gradients, losses
+from contrastlib import gradients, losses, metrics
 
 POSITIVE = 0.8
 NEGATIVES = (0.6, 0.0)
@@ -92,3 +92,59 @@ def test_gradients(tau, forces, shares, along, on_circle):
     dot = -POSITIVE * by_hand[0] + sum(s * g for s, g in zip(NEGATIVES, by_hand[1:], strict=True))
     assert dot == pytest.approx(gradient[1].item())
     assert t.grad.item() == pytest.approx(-dot / tau)
+
+
+@pytest.mark.parametrize(
+    ("tau", "weights", "shares", "nats", "effective"),
+    [
+        (0.2, [20.09, 1.00], [0.953, 0.047], 0.19, 1.21),
+        (1.0, [1.82, 1.00], [0.646, 0.354], 0.65, 1.92),
+    ],
+)
+def test_temperature(tau, weights, shares, nats, effective):
+    """The shares of the push, their entropy and the effective negatives."""
+    by_hand = [exp(s / tau) for s in NEGATIVES]
+    assert [round(w, 2) for w in by_hand] == weights
+    r = gradients.relative_penalty(torch.tensor([NEGATIVES], dtype=torch.float64), tau)
+    assert r[0].tolist() == pytest.approx([w / sum(by_hand) for w in by_hand])
+    assert [round(share, 3) for share in r[0].tolist()] == shares
+    assert r[0, 0].item() / r[0, 1].item() == pytest.approx(exp(0.6 / tau))
+    entropy = -sum(w / sum(by_hand) * log(w / sum(by_hand)) for w in by_hand)
+    assert gradients.entropy(r).item() == pytest.approx(entropy)
+    assert round(entropy, 2) == nats
+    assert round(gradients.effective_negatives(r).item(), 2) == effective
+
+
+@pytest.mark.parametrize(
+    ("degrees", "uniformity", "tolerance"),
+    [
+        ([0, 180, 90, 270], 4.40, -1.00),  # mixed
+        ([0, 90, 180, 270], 4.40, 0.00),  # sorted
+        ([0, 30, 180, 210], 1.63, 0.87),  # two bunches
+        ([0, 0, 0, 0], 0.00, 1.00),  # one heap
+    ],
+)
+def test_uniformity_tolerance(degrees, uniformity, tolerance):
+    """Four points on a circle, the first two of one class, the last two of another."""
+    points = [(cos(radians(angle)), sin(radians(angle))) for angle in degrees]
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    similarity = {
+        (i, j): points[i][0] * points[j][0] + points[i][1] * points[j][1] for i, j in pairs
+    }
+    repulsion = sum(exp(-2 * (2 - 2 * s)) for s in similarity.values()) / 6
+    of_one_class = (similarity[0, 1] + similarity[2, 3]) / 2
+    z = torch.tensor(points, dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    assert metrics.uniformity(z) == pytest.approx(-log(repulsion), abs=1e-12)
+    assert metrics.tolerance(z, labels) == pytest.approx(of_one_class, abs=1e-12)
+    assert round(-log(repulsion), 2) == uniformity
+    assert round(of_one_class, 2) == tolerance
+    printed = metrics.tolerance(z, labels, per_class_pair=False)
+    assert printed == pytest.approx(of_one_class / 3, abs=1e-12)
+
+
+def test_uniformity_tolerance_as_the_text_computes_it():
+    assert round((4 * exp(-4) + 2 * exp(-8)) / 6, 4) == 0.0123
+    assert round(exp(-4), 3) == 0.018
+    assert round(2 * cos(radians(30)) / 6, 2) == 0.29
+    assert round(metrics.uniformity_ceiling(2), 2) == 1.58
