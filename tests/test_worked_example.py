@@ -148,3 +148,70 @@ def test_uniformity_tolerance_as_the_text_computes_it():
     assert round(exp(-4), 3) == 0.018
     assert round(2 * cos(radians(30)) / 6, 2) == 0.29
     assert round(metrics.uniformity_ceiling(2), 2) == 1.58
+
+
+@pytest.mark.parametrize(
+    ("tau", "loss", "large_end", "missing"),
+    [(0.2, 0.327, -0.568, 0.895), (1.0, 0.819, 0.765, 0.054)],
+)
+def test_limits(tau, loss, large_end, missing):
+    """Eq 6 is zero, since the positive leads; Eq 7 is the mean of the negatives minus the positive;
+    and what they leave out is the largest logarithm and the divergence.
+    """
+    probabilities = softmax(tau)
+    by_hand = -log(probabilities[0])
+    assert round(by_hand, 3) == loss
+
+    nearest = max(max(NEGATIVES) - POSITIVE, 0) / tau
+    assert nearest == 0
+    assert losses.triplet_limit(*tensors(), tau).item() == nearest
+    assert by_hand - nearest == pytest.approx(-log(max(probabilities)))
+    assert 0 <= by_hand - nearest <= log(3)
+
+    mean = -(2 / 3) * POSITIVE / tau + (1 / 3) * sum(NEGATIVES) / tau + log(3)
+    assert mean == pytest.approx((2 / 3) * (sum(NEGATIVES) / 2 - POSITIVE) / tau + log(3))
+    assert round(mean, 3) == large_end
+    assert losses.simple_limit(*tensors(), tau).item() == pytest.approx(mean)
+    divergence = sum(log(1 / 3 / p) for p in probabilities) / 3
+    assert by_hand - mean == pytest.approx(divergence)
+    assert round(divergence, 3) == missing
+    assert 0 <= divergence <= 1 / (2 * tau**2)
+
+
+def test_limits_with_a_negative_ahead():
+    """The chapter's second picture: the positive at 0.6, a negative at 0.8, tau 0.2."""
+    s_pos = torch.tensor([0.6], dtype=torch.float64)
+    s_neg = torch.tensor([[0.8, 0.0]], dtype=torch.float64)
+    nearest = losses.triplet_limit(s_pos, s_neg, 0.2).item()
+    assert nearest == pytest.approx(1)
+    left_out = losses.contrastive(s_pos, s_neg, 0.2).item() - nearest
+    assert left_out == pytest.approx(-log(softmax(0.2)[0]))
+    assert round(left_out, 3) == 0.327
+
+
+@pytest.mark.parametrize(
+    ("tau", "loss", "hard", "dropped"), [(0.2, 0.327, 0.313, 0.047), (1.0, 0.819, 0.598, 0.354)]
+)
+def test_hard_negatives(tau, loss, hard, dropped):
+    """With k = 1 the negative at 0.6 is kept alone: its share becomes 1, and one is effective."""
+    s_pos, s_neg = tensors()
+    assert round(losses.contrastive(s_pos, s_neg, tau).item(), 3) == loss
+    by_hand = log(1 + exp((NEGATIVES[0] - POSITIVE) / tau))
+    assert losses.hard_contrastive(s_pos, s_neg, tau, k=1).item() == pytest.approx(by_hand)
+    assert round(by_hand, 3) == hard
+    r = gradients.relative_penalty(s_neg, tau)
+    assert round(r[0, 1].item(), 3) == dropped
+    kept = gradients.relative_penalty(s_neg, tau, k=1)
+    assert kept[0].tolist() == [1.0, 0.0]
+    assert gradients.effective_negatives(kept).item() == pytest.approx(1)
+    gamma = 1 - dropped
+    bound = gamma * gradients.effective_negatives(r).item()
+    assert bound + 1e-3 >= 1
+    without_near = losses.contrastive(s_pos, s_neg[:, 1:], tau).item()  # the oracle
+    assert without_near == pytest.approx(log(1 + exp(-POSITIVE / tau)))
+    if tau == 0.2:
+        assert round(without_near, 3) == 0.018
+    if tau == 1.0:
+        assert round(gamma, 3) == 0.646
+        assert round(gradients.effective_negatives(r).item(), 2) == 1.92
+        assert round(bound, 2) == 1.24
