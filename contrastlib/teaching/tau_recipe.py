@@ -42,7 +42,7 @@ def mean_share(runs: Runs, tau: float, epoch: int | None = None) -> float:
 
 def mean_accuracy(runs: Runs, tau: float, measure: str = "probe") -> float:
     """An accuracy, in [0, 1], averaged over the seeds of the ordinary loss at this temperature."""
-    return runs.by_seed("contrastive", tau, measure).mean()
+    return float(runs.by_seed("contrastive", tau, measure).mean())
 
 
 def nearest(tau: float, taus: Iterable[float] = TAUS) -> float:
