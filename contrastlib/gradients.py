@@ -29,6 +29,7 @@ __all__ = [
     "project_to_tangent",
     "relative_penalty",
     "similarity_gradients",
+    "tau_for",
 ]
 
 
@@ -93,6 +94,46 @@ def effective_negatives(r: Tensor) -> Tensor:
     -> [B] in [1, M].
     """
     return entropy(r).exp()
+
+
+def tau_for(s_neg: Tensor, share: float, *, lowest: float = 1e-3, highest: float = 10.0) -> Tensor:
+    """The temperature at which a share of each anchor's negatives is effective, by bisection.
+
+    The effective number of negatives rises with tau, so each anchor has one such temperature at
+    most. -inf means "not there" and is not counted.
+
+    s_neg [B, M], share in (0, 1) -> [B], temperatures in [lowest, highest].
+    Errors: ValueError where an anchor's temperature lies outside of that range, as under an
+    untrained encoder, whose similarities hardly differ.
+    """
+    check_negatives(s_neg)
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share!r}; give a share of the negatives, between 0 and 1")
+    wanted = share * (s_neg > -math.inf).sum(dim=1)  # [B]
+    most = effective_negatives(relative_penalty(s_neg, highest))  # [B]
+    if (most < wanted).any():
+        raise ValueError(
+            f"even at tau = {highest:g} fewer than the share {share:g} of the negatives are "
+            f"effective for {int((most < wanted).sum())} of {len(s_neg)} anchors; "
+            "raise highest, or lower share"
+        )
+    fewest = effective_negatives(relative_penalty(s_neg, lowest))  # [B]
+    if (fewest > wanted).any():
+        raise ValueError(
+            f"even at tau = {lowest:g} more than the share {share:g} of the negatives are "
+            f"effective for {int((fewest > wanted).sum())} of {len(s_neg)} anchors; "
+            "their similarities hardly differ, or negatives tie: train the encoder first, "
+            "lower lowest, or raise share"
+        )
+    low = torch.full_like(s_neg[:, 0], math.log(lowest))  # [B]
+    high = torch.full_like(low, math.log(highest))
+    for _ in range(50):
+        middle = (low + high) / 2
+        effective = effective_negatives(relative_penalty(s_neg, middle.exp()))
+        too_few = effective < wanted
+        low = torch.where(too_few, middle, low)
+        high = torch.where(too_few, high, middle)
+    return middle.exp()
 
 
 def anchor_gradient(

@@ -559,6 +559,39 @@ def test_eq_hard_large_tau(tau):
             assert excess == pytest.approx(variance / (2 * tau**2), rel=0.03, abs=1e-12)
 
 
+# ---------------------------------------------------------------- reading a training run
+
+
+def mean_loss_of_scores(score, chances):
+    """The mean of the contrastive loss at tau = 1, over images (alike) and their views.
+
+    score[x][i] is the similarity of view x and key i, chances[i][x] the probability of view x of
+    image i.
+    """
+    total = 0.0
+    for i, views in enumerate(chances):
+        for x, chance in enumerate(views):
+            s_pos, s_neg = split([score[x][i : i + 1] + score[x][:i] + score[x][i + 1 :]])
+            total += chance * losses.contrastive(s_pos, s_neg, 1.0).item() / len(chances)
+    return total
+
+
+def test_eq_training_gain():
+    """No scores gain more than the mutual information; log-probabilities gain all of it."""
+    draw = torch.rand(4, 5, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    chances = (draw / draw.sum(dim=1, keepdim=True)).tolist()  # 4 images with 5 views each
+    of_view = [sum(views[x] for views in chances) / 4 for x in range(5)]
+    information = 0.0
+    for views in chances:
+        information += sum(p / 4 * log(p / of_view[x]) for x, p in enumerate(views))
+    assert 0 < information < log(4)
+    for seed in range(20):
+        score = torch.randn(5, 4, generator=torch.Generator().manual_seed(seed)).tolist()
+        assert log(4) - mean_loss_of_scores(score, chances) <= information
+    best = [[log(views[x]) for views in chances] for x in range(5)]
+    assert log(4) - mean_loss_of_scores(best, chances) == pytest.approx(information)
+
+
 # ---------------------------------------------------------------- choosing the temperature
 
 
@@ -587,6 +620,22 @@ def slopes(of, row, i):
     return -torch.tensor(by[i], dtype=torch.float64), torch.tensor(
         by[:i] + by[i + 1 :], dtype=torch.float64
     )
+
+
+@each_tau
+def test_eq_margin(tau):
+    """The loss as a margin, and what twice the negatives do."""
+    s = similarities()
+    by_margin = []
+    for i, row in enumerate(s):
+        negatives = [x for _, x in others(row, i)]
+        m = len(negatives)
+        soft = tau * log(sum(exp(x / tau) for x in negatives) / m)
+        by_margin.append(log(1 + exp((tau * log(m) + soft - row[i]) / tau)))
+    s_pos, s_neg = split(s)
+    close(losses.contrastive(s_pos, s_neg, tau), by_margin)
+    twice = losses.contrastive(s_pos, torch.cat([s_neg, s_neg], dim=1), tau)
+    close(twice, losses.contrastive(s_pos - tau * log(2), s_neg, tau))
 
 
 @each_tau

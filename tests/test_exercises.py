@@ -14,7 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from contrastlib.gradients import effective_negatives
+from contrastlib.gradients import effective_negatives, tau_for
 from contrastlib.losses import contrastive, simple_limit
 from contrastlib.teaching import exercises, grading
 
@@ -201,10 +201,10 @@ ANSWERS = {
         },
     ),
     "check_individual": (
-        lambda s_neg, rho: bisected(s_neg, s_neg.shape[1] * math.exp(-rho)),
+        lambda s_neg, c: bisected(s_neg, s_neg.shape[1] * math.exp(-c)),
         {
-            "no share": lambda s_neg, rho: bisected(s_neg, s_neg.shape[1] * rho),
-            "power of 2": lambda s_neg, rho: bisected(s_neg, s_neg.shape[1] * 2**-rho),
+            "no share": lambda s_neg, c: bisected(s_neg, s_neg.shape[1] * c),
+            "power of 2": lambda s_neg, c: bisected(s_neg, s_neg.shape[1] * 2**-c),
         },
     ),
     "check_queue": (
@@ -383,7 +383,7 @@ def test_the_books_own_solutions_pass(capsys):
     passed = set()
     for _, prose, _, functions in chapters():
         space = {"torch": torch, "F": F, "math": math, "effective_negatives": effective_negatives}
-        space |= {"contrastive": contrastive, "simple_limit": simple_limit}
+        space |= {"contrastive": contrastive, "simple_limit": simple_limit, "tau_for": tau_for}
         for function in functions:
             exec(ast.unparse(function), space)
         for check, answer in re.findall(r"`(check_\w+)\((\w+)\)`", prose):

@@ -18,6 +18,7 @@ from contrastlib.gradients import (
     project_to_tangent,
     relative_penalty,
     similarity_gradients,
+    tau_for,
 )
 from contrastlib.losses import contrastive, hard_contrastive
 
@@ -173,3 +174,38 @@ def test_bad_input():
     ]:
         with pytest.raises(error, match=words):
             call()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tau_for_finds_the_share(share, dtype):
+    s_neg = 2 * torch.rand(6, 200, generator=torch.Generator().manual_seed(1), dtype=dtype) - 1
+    s_neg = s_neg * torch.linspace(0.2, 1.0, 6, dtype=dtype)[:, None]
+    tau = tau_for(s_neg, share)
+    found = effective_negatives(relative_penalty(s_neg, tau)) / 200
+    torch.testing.assert_close(found, torch.full_like(found, share), rtol=1e-3, atol=0)
+
+
+def test_tau_for_scales_with_the_similarities_and_skips_what_is_not_there():
+    s_neg = torch.rand(3, 50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    tau = tau_for(s_neg, 0.2)
+    torch.testing.assert_close(tau_for(s_neg / 4, 0.2), tau / 4)
+    padded = torch.cat([s_neg, torch.full((3, 30), -torch.inf, dtype=torch.float64)], dim=1)
+    torch.testing.assert_close(tau_for(padded, 0.2), tau)
+
+
+@pytest.mark.parametrize(
+    ("scale", "share", "said"),
+    [
+        (1e-5, 0.1, "train the encoder first"),  # as under an untrained encoder
+        (1.0, 1e-4, "raise share"),  # fewer than one negative
+        (1000.0, 0.9, "raise highest"),
+        (1.0, 0.0, "between 0 and 1"),
+        (1.0, 1.0, "between 0 and 1"),
+        (0.0, 0.5, "negatives tie"),
+    ],
+)
+def test_tau_for_refuses_to_stop_at_its_limits(scale, share, said):
+    s_neg = torch.rand(3, 50, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    with pytest.raises(ValueError, match=said):
+        tau_for(scale * s_neg, share)

@@ -167,7 +167,7 @@ def check_duel(answer: Callable) -> bool:
 
 
 def check_individual(answer: Callable) -> bool:
-    """Equal numbers for all: answer(s_neg, rho) -> [B], the tau with H(r) = log M - rho."""
+    """Equal numbers for all: answer(s_neg, c) -> [B], the tau with H(r) = log M - c."""
     s_neg = (
         torch.rand(4, 60, generator=torch.Generator().manual_seed(6)).double()
         * torch.arange(1, 5)[:, None]
@@ -176,24 +176,22 @@ def check_individual(answer: Callable) -> bool:
     return grading.grade(
         answer,
         [(s_neg, 0.3), (s_neg, 0.9)],
-        lambda s_neg, rho: torch.full((4,), rho),
+        lambda s_neg, c: torch.full((4,), c),
         {
-            "rho is no share: what share of M has this entropy?": lambda s_neg, rho: torch.full(
-                (4,), -math.log(rho)
+            "c is no share: what share of M has this entropy?": lambda s_neg, c: torch.full(
+                (4,), -math.log(c)
             ),
-            "1 - rho is the share to first order only.": lambda s_neg, rho: torch.full(
-                (4,), -math.log(1 - rho)
+            "1 - c is the share to first order only.": lambda s_neg, c: torch.full(
+                (4,), -math.log(1 - c)
             ),
-            "the entropy itself is rho now.": lambda s_neg, rho: torch.full(
-                (4,), math.log(60) - rho
-            ),
-            "a power of 2: entropies are in nats.": lambda s_neg, rho: torch.full(
-                (4,), rho * math.log(2)
+            "the entropy itself is c now.": lambda s_neg, c: torch.full((4,), math.log(60) - c),
+            "a power of 2: entropies are in nats.": lambda s_neg, c: torch.full(
+                (4,), c * math.log(2)
             ),
         },
-        "at your tau the entropy is not log M - rho. Each anchor needs a tau of its own.",
+        "at your tau the entropy is not log M - c. Each anchor needs a tau of its own.",
         "a Lagrange multiplier for the entropy is a temperature, and each anchor gets its own.",
-        transform=lambda tau, s_neg, rho: (
+        transform=lambda tau, s_neg, c: (
             math.log(60) - entropy(torch.softmax(s_neg / tau[:, None].clamp(min=1e-9), dim=1))
         ),
         rtol=1e-3,

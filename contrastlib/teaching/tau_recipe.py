@@ -1,0 +1,77 @@
+"""The recipe of the chapter "Choosing the temperature", followed on runs that are finished.
+
+Nothing is trained here: every temperature at which the recipe would train has been run already, so
+that what it chooses can be compared with the best of all.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from contrastlib.reproduction.run_index import Runs
+
+TAUS = (0.02, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # temperatures of the runs at scale small
+FEWEST, MOST = 0.01, 0.5  # the band: shares of the negatives that should be effective
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the recipe did: short runs {tau: share effective}, full runs, and its choice."""
+
+    measured: dict[float, float]
+    trained: tuple[float, ...]
+    chosen: float
+
+
+def share_effective(record: dict, epoch: int | None = None) -> float:
+    """The share of the negatives that is effective, in (0, 1], after an epoch of a run; None: at
+    its end.
+
+    record: of a run with the memory bank, whose anchors have all other images as negatives.
+    """
+    epochs = record["history"]["effective_negatives"]
+    effective = epochs[-1 if epoch is None else epoch - 1]
+    return effective / (record["recipe"]["limit"] - 1)
+
+
+def mean_share(runs: Runs, tau: float, epoch: int | None = None) -> float:
+    """`share_effective`, averaged over the seeds of the ordinary loss at this temperature."""
+    records = runs.finished(("contrastive", tau)).values()
+    return sum(share_effective(record, epoch) for record in records) / len(records)
+
+
+def mean_accuracy(runs: Runs, tau: float, measure: str = "probe") -> float:
+    """An accuracy, in [0, 1], averaged over the seeds of the ordinary loss at this temperature."""
+    return float(runs.by_seed("contrastive", tau, measure).mean())
+
+
+def nearest(tau: float, taus: Iterable[float] = TAUS) -> float:
+    """The temperature of `taus` that is nearest to tau on a logarithmic scale."""
+    return min(taus, key=lambda known: abs(math.log(known / tau)))
+
+
+def follow(runs: Runs, start: float, *, epochs: int = 50, measure: str = "probe") -> Search:
+    """Follow the recipe from a first temperature: short runs of so many epochs, then full ones.
+
+    The short runs are the beginnings of the full ones, under the full learning-rate schedule.
+    """
+    tau = start
+    measured = {}
+    while tau not in measured:
+        share = mean_share(runs, tau, epochs)
+        measured[tau] = share
+        if share < FEWEST:
+            tau = nearest(2 * tau)
+        elif share > MOST:
+            tau = nearest(tau / 2)
+    trained = {nearest(tau / 2), tau, nearest(2 * tau)}
+    while True:
+        best = max(trained, key=lambda tau: mean_accuracy(runs, tau, measure))
+        beside = set()
+        if best == min(trained):
+            beside.add(nearest(best / 2))
+        if best == max(trained):
+            beside.add(nearest(2 * best))
+        if beside <= trained:
+            return Search(measured, tuple(sorted(trained)), best)
+        trained |= beside
