@@ -125,8 +125,8 @@ class Numbering:
                 self.add("Equation", match["equation"])
             elif match["kind"] in NUMBERED:
                 self.add(NUMBERED[match["kind"]], match["label"])
-            elif match["kind"] == "figure":
-                self.add("Figure", match["label"])
+            elif match["kind"] in ("figure", "table"):
+                self.add(match["kind"].capitalize(), match["label"])
         for label in SECTION_LABEL.findall(cell.source):
             self.add_section(label)
 
