@@ -3,10 +3,10 @@ gets one line.
 """
 
 import ast
-import inspect
 import json
 import math
 import re
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -348,7 +348,7 @@ def chapters():
         for _, body in solutions:
             code += re.findall(r"^```python\n(.*?)^```$", body, re.MULTILINE | re.DOTALL)
             code += [
-                inspect.cleandoc(block)
+                textwrap.dedent(block)
                 for block in re.findall(r"(?:^(?: {4}[^\n]*)?\n)+", body, re.MULTILINE)
             ]
         functions = [
