@@ -135,7 +135,9 @@ def check_second_term(answer: Callable) -> bool:
 
 
 def check_duel(answer: Callable) -> bool:
-    """A fair duel: answer(s_neg, k) -> [B], the tau with k effective negatives for each anchor."""
+    """Threshold and temperature at the same effective number: answer(s_neg, k) -> [B].
+
+    That is the tau with k effective negatives for each anchor."""
     s_neg = (
         torch.rand(4, 60, generator=torch.Generator().manual_seed(5)).double()
         * torch.arange(1, 5)[:, None]
