@@ -137,7 +137,8 @@ def check_second_term(answer: Callable) -> bool:
 def check_duel(answer: Callable) -> bool:
     """Threshold and temperature at the same effective number: answer(s_neg, k) -> [B].
 
-    That is the tau with k effective negatives for each anchor."""
+    That is the tau with k effective negatives for each anchor.
+    """
     s_neg = (
         torch.rand(4, 60, generator=torch.Generator().manual_seed(5)).double()
         * torch.arange(1, 5)[:, None]
