@@ -171,6 +171,8 @@ class Slides(colab.Writer):
         if kind in ("prf:proof", "solution"):
             return ""
         text = super().directive(kind, title, lines)
+        if kind == "dropdown" and text.split() == colab.fold(title, "").split():
+            return ""  # it held nothing but a proof
         if kind == "exercise":
             name = text.partition("**.**")[0]
             return f"- {name.lstrip('*').replace('**', '')}"

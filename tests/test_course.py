@@ -204,8 +204,22 @@ def test_a_slide_for_each_section():
         assert shown.count("\\tag{") == len(re.findall(r"^\$\$ \(eq-", text, re.MULTILINE))
         deck = writer.deck(name, Path("nowhere"))
         assert "Objectives" in deck
-        assert deck.count("<details>") == text.count("{dropdown}")
+        told = re.sub(r"^(`{3,})\{(exercise|solution)\}[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
+        only_a_proof = re.findall(r"\{dropdown\}.*\n`{3,}\{prf:proof\}", told)
+        assert deck.count("<details>") == told.count("{dropdown}") - len(only_a_proof)
         assert "Proof.</em>" not in deck
+        assert not re.search(r"</summary>\s*</details>", deck)
+
+
+def test_slides_leave_no_empty_fold():
+    slides = course.Slides()
+    proof = "````{prf:proof}\nThe idea is simple.\n````"
+    alone = f"Before.\n\n`````{{dropdown}} Proof\n{proof}\n`````\n\nAfter."
+    assert slides.text(alone).split() == ["Before.", "After."]
+    beside = f"`````{{dropdown}} Why\nLook at it.\n\n{proof}\n`````"
+    assert "<summary>Why</summary>" in slides.text(beside)
+    assert "Look at it." in slides.text(beside)
+    assert "The idea" not in slides.text(beside)
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
