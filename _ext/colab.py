@@ -211,7 +211,8 @@ class Writer:
             box = [f"**{title or kind.capitalize()}**", "", *body.split("\n")]
             return "\n".join(f"> {line}".rstrip() for line in box)
         if kind == "playground":
-            return f"*[Play with it in the book]({site()}/book/playground.html).*"
+            address = f"{site()}/book/playground.html#preset={options['preset']}"
+            return f"*[Play with it in the book]({address}).*"
         if kind == "figure":
             return f"![{options.get('alt', '')}]({site()}/{title.lstrip('./')})\n\n*{body}*"
         raise ValueError(
