@@ -17,7 +17,7 @@ TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 CHAPTERS = [Path(entry["file"]).name for entry in TOC["parts"][0]["chapters"]]
 GUIDE = (BOOK / "lecturers_guide.md").read_text(encoding="utf-8")
 EXERCISE = re.compile(r"^(`{3,})\{exercise\} (\w+)[^\n]*\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
-GRADE = re.compile(r"^\*(★+)(☆*), (\d+) minutes[^*]*\.\*", re.MULTILINE)
+GRADE = re.compile(r"^\*?(★+)(☆*), (\d+) minutes", re.MULTILINE)
 KINDS = ("Pencil", "Code", "Project")
 
 
