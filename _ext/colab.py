@@ -237,6 +237,8 @@ class Writer:
             name = target.split("/")[-1]
             text = shown if has_own_text else self.titles[name]
             return f"[{text}]({site()}/book/{name}.html)"
+        if kind == "published":
+            return f"[{shown}]({site()}/{target})"
         if kind == "cite:t":
             return ", ".join(self.cite(key, "{} ({})") for key in body.split(","))
         if kind == "cite:p":

@@ -195,6 +195,12 @@ def violations(page):
     return [f"{rule['id']}: {rule['help']}, {rule['nodes'][0]['html'][:80]}" for rule in found]
 
 
+def test_the_formula_sheet_prints_on_one_page(look, site):
+    with opened(look, site + "book/formula_sheet.html") as (page, _):
+        pdf = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == 1
+
+
 def test_a_planted_violation_is_found(look, site):
     plant = '<p style="color: #999; background: #aaa">grey on grey</p>'
     with opened(look, site, plant=plant) as (page, _):

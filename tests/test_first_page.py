@@ -19,7 +19,8 @@ CARD = re.compile(
 def minutes_in_the_guide():
     """The minutes of each chapter, as the lecturer's guide has them."""
     guide = (ROOT / "book/lecturers_guide.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \{doc\}`(\w+)` \|[^|]*\| (\d+)", guide, re.MULTILINE)
+    table = guide.split("\n## What each chapter gives\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| \{doc\}`(\w+)` \|[^|]*\| (\d+)", table, re.MULTILINE)
     return {name: int(minutes) for name, minutes in rows}
 
 

@@ -29,7 +29,7 @@ def draw(name: str, records: list[dict], scale: str = "small", dataset: str = "c
             draw_ablation(axes, part, ablation)
         axes.set(ylabel=LABELS[measure])
         axes.label_outer()
-    title = plot_parts.runs_title(data).replace("\n", " ")
+    title = plot_parts.runs_title(data)
     panels[0].set_title(title, fontsize="medium")
     return finish(figure, not_run(data), data, "beyond")
 
