@@ -260,7 +260,7 @@ class Writer:
         book = source(name)
         self.terms = set()
         converted = []
-        for cell in book.cells:
+        for cell in seen_cells(book.cells):
             converted += self.cells(cell)
         title, *rest = converted
         cells = [
@@ -273,15 +273,11 @@ class Writer:
         return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
     def cells(self, cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-        """A cell of the book for Colab, and below a plot its caption; nothing for a cell that the
-        book hides.
-        """
-        if "remove-cell" in cell.metadata.get("tags", []):
-            return []
+        """A cell of the book for Colab, and below a plot its caption."""
         if cell.cell_type == "markdown":
             return [nbformat.v4.new_markdown_cell(self.text(cell.source), id=cell.id)]
         code = nbformat.v4.new_code_cell(cell.source, id=cell.id)
-        if "hide-input" in cell.metadata.get("tags", []):
+        if {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", [])):
             code.source = f"{FOLDED}\n{cell.source}"
             code.metadata["cellView"] = "form"
         caption = self.caption(cell)
@@ -315,6 +311,39 @@ class Writer:
 
     def title(self) -> str:
         return yaml.safe_load((ROOT / "_config.yml").read_text())["title"]
+
+
+def seen_cells(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """The cells that a reader of the notebook needs: all but those that the book hides and that
+    define nothing which a later cell uses.
+    """
+    wanted: set[str] = set()  # names that later cells use and do not define themselves
+    seen = []
+    for cell in reversed(cells):
+        defined, used = set(), set()
+        if cell.cell_type == "code":
+            defined, used = names_in(cell.source)
+        hidden = "remove-cell" in cell.metadata.get("tags", [])
+        if hidden and not defined & wanted:
+            continue
+        seen.append(cell)
+        wanted = (wanted - defined) | (used - defined)
+    return seen[::-1]
+
+
+def names_in(code: str) -> tuple[set[str], set[str]]:
+    """The names that a cell defines, and those that it uses."""
+    defined = set()
+    used = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            names = used if isinstance(node.ctx, ast.Load) else defined
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.alias):
+            defined.add((node.asname or node.name).split(".")[0])
+    return defined, used
 
 
 def split_options(lines: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -40,6 +40,7 @@ MARKDOWN = (
         ),
     )
 )
+ROWS = 9  # of a table on a slide
 ROOM = 4  # equations on one slide; a statement takes the room of two
 README = """\
 # {title}: course material
@@ -279,7 +280,7 @@ def section_slides(section: Section) -> list[Slide]:
     """A section's slides: what its text displays, then a slide for each figure. Its heading says
     what was found.
     """
-    displayed = [block for block in section.blocks if DISPLAYED.match(block)]
+    displayed = [block for block in section.blocks if is_displayed(block)]
     slides = []
     if displayed:
         slides += [Slide(section.heading, group) for group in group_blocks(displayed)]
@@ -289,6 +290,14 @@ def section_slides(section: Section) -> list[Slide]:
         blocks = [lead(figure.finding)] if figure.finding else []
         slides.append(Slide(section.heading, blocks, figure.html))
     return slides
+
+
+def is_displayed(block: str) -> bool:
+    """Whether a slide shows a block: equations, boxes, lists, and tables of few rows."""
+    is_table = block.startswith("|")
+    if is_table and block.count("\n") > ROWS:
+        return False
+    return DISPLAYED.match(block) is not None
 
 
 def lead(text: str) -> str:

@@ -59,14 +59,26 @@ def test_the_same_code(name):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
     book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
     expected = []
-    for cell in book:
-        tags = cell.metadata.get("tags", [])
-        if "hide-input" in tags:
-            expected.append(f"{colab.FOLDED}\n{cell.source}")
-        elif "remove-cell" not in tags:
-            expected.append(cell.source)
+    for cell in colab.seen_cells(book):
+        folded = {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))
+        expected.append(f"{colab.FOLDED}\n{cell.source}" if folded else cell.source)
     assert code[1:] == expected
     assert "import contrastlib" in code[0]
+
+
+def test_a_hidden_cell_that_a_later_one_needs_is_folded():
+    def cell(source, *tags):
+        return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
+
+    needed = cell("import math\nroot = math.sqrt(2)", "remove-cell")
+    cells = [
+        cell("x = 3", "remove-cell"),
+        needed,
+        cell("y = 5", "remove-cell"),
+        cell("y = root * 2\nprint(y)"),
+        cell("glue(y)", "remove-cell"),
+    ]
+    assert colab.seen_cells(cells) == [needed, cells[3]]
 
 
 @each_chapter

@@ -127,7 +127,9 @@ def test_a_chapter_runs_from_an_empty_folder_on_the_wheel_alone(site, tmp_path):
 def test_the_trained_encoders_load_from_the_wheel_alone_with_no_network(site, tmp_path):
     code = """
 import socket
-socket.socket = None
+def refused(*args):
+    raise OSError("no network here")
+socket.socket.connect = refused
 from contrastlib.data import load
 from contrastlib.teaching.embeddings import embed
 from contrastlib.teaching.encoders import AVAILABLE, pretrained, record
