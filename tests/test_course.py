@@ -68,7 +68,10 @@ def solutions(name, writer):
     """The lines of a chapter's solutions that are long enough to be told from others."""
     text = "\n".join(cell.source for cell in colab.source(name).cells)
     found = re.findall(r"^(`{3,})\{solution\}.*\n((?:.*\n)*?)\1$", text, re.MULTILINE)
-    code = {line for cell in colab.source(name).cells for line in cell.source.splitlines()}
+    code = set()
+    for cell in colab.source(name).cells:
+        if cell.cell_type == "code":
+            code.update(cell.source.splitlines())
     lines = []
     for _, body in found:
         for line in writer.text(body).splitlines():
