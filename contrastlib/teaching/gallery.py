@@ -100,6 +100,13 @@ def class_name(images: ImageSet, row: int) -> str:
     return images.classes[label]
 
 
+def draw_density(
+    axes: Axes, similarities: Tensor, edges: np.ndarray, label: str, style: dict
+) -> None:
+    """A histogram of similarities, of area one."""
+    axes.hist(similarities.clamp(-1, 1).numpy(), edges, density=True, label=label, **style)
+
+
 def similarity_histograms(
     embeddings: Mapping[str, Tensor], labels: Tensor, colours: Mapping[str, str] | None = None
 ) -> Figure:
@@ -119,24 +126,10 @@ def similarity_histograms(
     for axes, (title, z) in zip(panels, embeddings.items(), strict=True):
         same, other = pairs(z, labels)
         colour = BLUE if colours is None else colours[title]
-        axes.hist(
-            same.clamp(-1, 1).numpy(),
-            edges,
-            density=True,
-            histtype="stepfilled",
-            color=colour,
-            alpha=0.55,
-            label="pairs of one class",
-        )
-        axes.hist(
-            other.clamp(-1, 1).numpy(),
-            edges,
-            density=True,
-            histtype="step",
-            color=GREY,
-            linewidth=1.6,
-            label="pairs of two classes",
-        )
+        filled = {"histtype": "stepfilled", "color": colour, "alpha": 0.55}
+        outlined = {"histtype": "step", "color": GREY, "linewidth": 1.6}
+        draw_density(axes, same, edges, "pairs of one class", filled)
+        draw_density(axes, other, edges, "pairs of two classes", outlined)
         share = separation(same, other)
         axes.set_title(f"{title}: same-class pair nearer in {100 * share:.0f} %", fontsize=11)
         axes.set(yticks=[], xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1])
