@@ -25,12 +25,13 @@ FOLDER = Path(__file__).with_name("playground")
 ENGINE = ["data", "network", "losses", "metrics", "engine", "presets", "address"]
 VIEW = ["turn", "draw", "panels", "controls", "view", "hands", "mount"]
 EXPORTS = (
-    "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, PRESETS, "
-    "presetSettings, readAddress, stepWorld, writeAddress"
+    "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, "
+    "PRESETS, presetSettings, readAddress, stepWorld, writeAddress"
 )
 STILL_SENTENCE = (
-    "A still picture of three encoders after 600 steps on the same points: at τ = 0.05 the points cover the sphere "
-    "evenly, at τ = 2 each class is one tight clump. With scripts, the encoders train in this page."
+    "A still picture of three encoders after 600 steps on the same points: at τ = 0.05 the points "
+    "cover the sphere evenly, at τ = 2 each class is one tight clump. With scripts, the encoders "
+    "train in this page."
 )
 
 
@@ -71,13 +72,18 @@ def root(preset: str) -> str:
     still = read("still.svg")
     return (
         f'<div class="pg tex2jax_ignore mathjax_ignore" data-preset="{preset}">\n'
-        f'<figure class="pg-still">{still}<figcaption>{STILL_SENTENCE}</figcaption></figure>\n</div>\n'
+        f'<figure class="pg-still">{still}'
+        f"<figcaption>{STILL_SENTENCE}</figcaption></figure>\n</div>\n"
     )
 
 
 def starter() -> str:
     """The script that starts all playgrounds of the page, once the page is there."""
-    return f"<script>\ndocument.addEventListener('DOMContentLoaded', () => {{\n{script()}\n}});\n</script>\n"
+    return (
+        "<script>\ndocument.addEventListener('DOMContentLoaded', () => {\n"
+        f"{script()}\n"
+        "});\n</script>\n"
+    )
 
 
 def presets() -> list[str]:
@@ -132,7 +138,8 @@ def page(preset: str = "dilemma") -> str:
     """A whole page with one playground and nothing else: for tests, and for looking at it."""
     title = json.dumps("playground")[1:-1]
     return (
-        f'<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>\n'
+        '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">'
+        f"<title>{title}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1"></head>\n'
         f"<body><main><h1>{title}</h1>\n{once()}{root(preset)}{starter()}</main></body></html>\n"
     )

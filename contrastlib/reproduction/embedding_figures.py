@@ -101,12 +101,11 @@ def draw_legend(axes: Axes, dataset: str, maps: Sequence[Axes]) -> None:
 
 def draw_profiles(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
     """Figure 8: a panel for each scale, data set and temperature with runs, one above the other."""
-    rows = [
-        (scale, dataset, tau)
-        for scale, dataset in rows_with_runs(data)
-        for tau in taus
-        if has_runs(data, scale, dataset, tau)
-    ]
+    rows = []
+    for scale, dataset in rows_with_runs(data):
+        for tau in taus:
+            if has_runs(data, scale, dataset, tau):
+                rows.append((scale, dataset, tau))
     if not rows:
         rows = [(data["scale"].iloc[0], data["dataset"].iloc[0], taus[0])]
     columns = 1 if len(rows) == 1 else len({tau for _, _, tau in rows})
@@ -131,7 +130,9 @@ def has_runs(data: pd.DataFrame, scale: str, dataset: str, tau: float) -> bool:
 
 def draw_profile(axes: Axes, part: pd.DataFrame) -> None:
     """The positive apart on the left, the ten nearest negatives from near to far."""
-    place = {rank: index + 2 * (index > 0) for index, rank in enumerate(RANKS)}
+    place = {RANKS[0]: 0}
+    for number, rank in enumerate(RANKS[1:], 1):
+        place[rank] = number + 2  # apart from the positive
     axes.set_xticks([place["pos"], place["n6"]], ["pos", "n1–10"], fontsize="small")
     axes.set_xlim(-1.2, 13.2)
     if len(part) == 0:

@@ -74,15 +74,14 @@ def crowd(marks: list[Mark], across: Axis, up: Axis) -> list[Mark]:
     while waiting:
         crowd = [waiting.pop(0)]
         for member in crowd:  # grows while it is walked through
-            near = [
-                mark
-                for mark in waiting
-                if math.dist(places[mark.title], places[member.title]) < LINKED
-            ]
-            crowd += near
-            waiting = [
-                mark for mark in waiting if mark.title not in {other.title for other in near}
-            ]
+            here = places[member.title]
+            still_waiting = []
+            for mark in waiting:
+                if math.dist(places[mark.title], here) < LINKED:
+                    crowd.append(mark)
+                else:
+                    still_waiting.append(mark)
+            waiting = still_waiting
         if len(crowd) > len(largest):
             largest = crowd
     return largest
@@ -103,7 +102,8 @@ def spread(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
                 continue
             done = False
             if distance < 1e-9:  # on each other: any direction will do
-                across, distance = 1.0, 1.0
+                across = 1.0
+                distance = 1.0
             push = (APART + 0.5 - distance) / 2 / distance
             moved[i] = [moved[i][0] - push * across, moved[i][1] - push * up]
             moved[j] = [moved[j][0] + push * across, moved[j][1] + push * up]
@@ -305,7 +305,9 @@ def _profile(mark: Mark, level: Axis, visible: bool) -> str:
         thin += f"M{x:.1f} {q5}V{q95}"
         thick += f"M{x:.1f} {q25}V{q75}"
         dash += f"M{x - 5:.1f} {mean}h10"
-    rounded = [[round(value, 4) for value in row] for row in mark.profile]
+    rounded = []
+    for row in mark.profile:
+        rounded.append([round(value, 4) for value in row])
     held = json.dumps(rounded, separators=(",", ":"))
     hidden = "" if visible else " hidden"
     positive = f"M12 {level(mark.profile[0][0]):.1f}H208"
