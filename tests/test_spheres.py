@@ -17,7 +17,8 @@ from browser import GROUNDS, centre, channels, contrast, drag, open_page, page_w
 from contrastlib import gradients, losses, metrics
 from contrastlib.teaching.widgets.spheres import gradient_sphere, training_film
 
-TAUS, STEPS = [0.07, 0.25, 1.0], [0, 4, 8, 12, 16]
+TAUS = [0.07, 0.25, 1.0]
+STEPS = [0, 4, 8, 12, 16]
 LABELS = torch.tensor([0, 0, 1, 1, 3, 3, 3])
 
 
@@ -138,7 +139,10 @@ def drawn_points(page):
 def test_it_opens_on_the_end_frame_and_nothing_moves_by_itself(frames, html, chromium):
     page = open_page(chromium, html)
     check(page, frames, 4)
-    two_pictures = "async () => { await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame); }"
+    two_pictures = """async () => {
+      await new Promise(requestAnimationFrame);
+      await new Promise(requestAnimationFrame);
+    }"""
     before = drawn_points(page)
     page.evaluate(two_pictures)
     assert drawn_points(page) == before
@@ -156,7 +160,8 @@ def test_by_keyboard(frames, html, chromium):
     places = drawn_points(page)
     for key in ("ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-        before, places = places, drawn_points(page)
+        before = places
+        places = drawn_points(page)
         assert all(now != then for now, then in zip(places, before, strict=True))
         check(page, frames, 4)  # turning changes no number
     for key, moment in (
@@ -295,9 +300,10 @@ def test_dragging_selects_no_text(request, chromium, widget):
 
 
 def drawn_marks(texts):
-    return torch.tensor(
-        [[float(mark.get_attribute(name)) for name in ("x", "y", "opacity")] for mark in texts]
-    )
+    numbers = []
+    for mark in texts:
+        numbers.append([float(mark.get_attribute(name)) for name in ("x", "y", "opacity")])
+    return torch.tensor(numbers)
 
 
 def test_script_draws_what_python_drew(html, chromium):
@@ -390,10 +396,14 @@ def expected_rows(anchor, points, tau, k=2):
     """Similarity and shares of the push of each negative; last the positive's similarity and the
     three forces.
     """
-    f, positive, negatives = anchor[None], points[1:2], points[2:]
-    s_pos, s_neg = (f * positive).sum(dim=1), f @ negatives.T
+    f = anchor[None]
+    positive = points[1:2]
+    negatives = points[2:]
+    s_pos = (f * positive).sum(dim=1)
+    s_neg = f @ negatives.T
     leaf = f.clone().requires_grad_()
-    pos, neg = (leaf * positive).sum(dim=1), leaf @ negatives.T
+    pos = (leaf * positive).sum(dim=1)
+    neg = leaf @ negatives.T
     loss = [
         tau * losses.contrastive(pos, neg, tau),
         tau * losses.hard_contrastive(pos, neg, tau, k=k),
@@ -410,12 +420,11 @@ def expected_rows(anchor, points, tau, k=2):
 
 
 def rows_shown(page):
-    rows = page.locator("tbody tr").all()
-    cells = [
-        [float(cell.get_attribute("data-value")) for cell in row.locator("td").all()]
-        for row in rows
-    ]
-    return torch.tensor(cells)
+    numbers = []
+    for row in page.locator("tbody tr").all():
+        cells = row.locator("td").all()
+        numbers.append([float(cell.get_attribute("data-value")) for cell in cells])
+    return torch.tensor(numbers)
 
 
 def anchor_of(page, points):

@@ -32,7 +32,8 @@ def digits():
     def embed(x):
         return torch.nn.functional.normalize((x.double() - mean).flatten(1), dim=1)
 
-    z, shifted = embed(images), images[:1].roll(1, dims=2)
+    z = embed(images)
+    shifted = images[:1].roll(1, dims=2)
     return {
         "s_pos": (embed(shifted)[0] @ z[0]).item(),
         "s_neg": z[1:] @ z[0],
@@ -44,10 +45,8 @@ def digits():
 
 def expected(s_pos, s_neg, tau):
     """The four numbers by the library, in float64, from the similarities to five decimals."""
-    s_pos, s_neg = (
-        torch.tensor([s_pos], dtype=torch.float64).round(decimals=5),
-        s_neg.double().round(decimals=5)[None],
-    )
+    s_pos = torch.tensor([s_pos], dtype=torch.float64).round(decimals=5)
+    s_neg = s_neg.double().round(decimals=5)[None]
     r = relative_penalty(s_neg, tau)
     values = contrastive(s_pos, s_neg, tau), entropy(r), effective_negatives(r), r.max()
     return dict(zip(QUANTITIES, (v.item() for v in values), strict=True))
@@ -62,7 +61,8 @@ def check_numbers(page, want):
         assert float(node.get_attribute("data-value")) == pytest.approx(
             want[name], rel=1e-9, abs=1e-12
         ), name
-        text, digits = node.inner_text(), {"loss": 3, "entropy": 3, "effective": 1}.get(name)
+        text = node.inner_text()
+        digits = {"loss": 3, "entropy": 3, "effective": 1}.get(name)
         if text.startswith("<"):
             assert want[name] < 1e-3
         elif digits is None:
@@ -78,7 +78,9 @@ class Outline(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.tags, self.ids = [], [], []
+        self.open = []
+        self.tags = []
+        self.ids = []
         self.feed(html)
         self.close()
         assert self.open == []
