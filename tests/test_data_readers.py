@@ -72,7 +72,8 @@ def md5(path):
 
 
 def test_svhn_files(root, monkeypatch):
-    images, labels = noise(32, 32, 3, 11), np.arange(1, 12, dtype=np.uint8)[:, None] % 10
+    images = noise(32, 32, 3, 11)
+    labels = np.arange(1, 12, dtype=np.uint8)[:, None] % 10
     path = root / "train_32x32.mat"
     scipy.io.savemat(
         path, {"X": images, "y": np.where(labels == 0, 10, labels)}
@@ -93,7 +94,8 @@ def test_svhn_files(root, monkeypatch):
 def test_cifar_files(root, name, kind, monkeypatch):
     folder = root / kind.base_folder
     folder.mkdir()
-    images, label_key = noise(5, 3072), "labels" if name == "cifar10" else "fine_labels"
+    images = noise(5, 3072)
+    label_key = "labels" if name == "cifar10" else "fine_labels"
     lists = {}
     for which in ("train_list", "test_list"):
         lists[which] = []

@@ -97,7 +97,8 @@ def test_hard_negatives_refuses_what_it_cannot_order():
 
 
 def test_many_hard_negatives_in_half_precision():
-    s_pos, s_neg = torch.zeros(1, dtype=torch.half), torch.full((1, 70_000), 0.97, dtype=torch.half)
+    s_pos = torch.zeros(1, dtype=torch.half)
+    s_neg = torch.full((1, 70_000), 0.97, dtype=torch.half)
     assert hard_simple(s_pos, s_neg, k=35_000).item() == pytest.approx(
         0.97, abs=1e-3
     )  # all tie, their sum overflows
@@ -147,7 +148,9 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
     monkeypatch.setattr(numerics, "KEY_CHUNK", chunk)
     monkeypatch.setattr(numerics, "BLOCK_ELEMENTS", chunk * 20)
     module, equation = MODULES[name]
-    f, keys, own = sphere(6), sphere(20, seed=1), sphere(6, seed=2)
+    f = sphere(6)
+    keys = sphere(20, seed=1)
+    own = sphere(6, seed=2)
     leaves = [x.requires_grad_() for x in (f, keys, own)]
     rows = torch.tensor([0, 19, 3, 3, 7, 12])
     arguments = {
@@ -156,7 +159,8 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
         "positive_keys": {"positive_keys": own},
         "positive_keys and ignore": {"positive_keys": own, "ignore": rows},
     }[use]
-    ours, theirs = module()(f, keys, **arguments), by_equation(equation, f, keys, **arguments)
+    ours = module()(f, keys, **arguments)
+    theirs = by_equation(equation, f, keys, **arguments)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     for mine, other in zip(
         torch.autograd.grad(3 * ours, leaves, allow_unused=True),
@@ -183,7 +187,8 @@ def test_gradcheck(name):
     "name", [name for name in MODULES if "hard" in name or name == "contrastive"]
 )
 def test_a_second_derivative_is_refused_and_not_dropped(name):
-    f, keys = sphere(3).requires_grad_(), sphere(7, seed=1)
+    f = sphere(3).requires_grad_()
+    keys = sphere(7, seed=1)
     loss = MODULES[name][0]()(f, keys, torch.tensor([0, 2, 6]))
     with pytest.raises(
         RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"
@@ -193,7 +198,8 @@ def test_a_second_derivative_is_refused_and_not_dropped(name):
 
 @each_loss
 def test_keys_without_gradient_get_none(name):
-    f, keys = sphere(4).requires_grad_(), sphere(9, seed=1)
+    f = sphere(4).requires_grad_()
+    keys = sphere(9, seed=1)
     MODULES[name][0]()(f, keys, torch.arange(4)).backward()
     assert f.grad.abs().sum() > 0
     assert keys.grad is None
@@ -263,7 +269,8 @@ def test_adding_a_constant_to_all_similarities_does_not_matter(seed, tau, c):
 
 @given(seeds)
 def test_rotating_the_sphere_does_not_matter(seed):
-    f, keys = sphere(4, seed=seed), sphere(12, seed=seed + 1)
+    f = sphere(4, seed=seed)
+    keys = sphere(12, seed=seed + 1)
     rotation = torch.linalg.qr(
         torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     ).Q
@@ -303,10 +310,8 @@ def test_identical_keys_share_the_gradient_and_change_nothing():
     f = sphere(2).requires_grad_()
     keys = sphere(6, seed=1)[[0, 1, 2, 2, 2, 3]]
     for module, equation in MODULES.values():
-        ours, theirs = (
-            module()(f, keys, torch.tensor([0, 1])),
-            by_equation(equation, f, keys, torch.tensor([0, 1])),
-        )
+        ours = module()(f, keys, torch.tensor([0, 1]))
+        theirs = by_equation(equation, f, keys, torch.tensor([0, 1]))
         torch.testing.assert_close(ours, theirs)
         torch.testing.assert_close(
             torch.autograd.grad(ours, f)[0], torch.autograd.grad(theirs, f)[0]
@@ -332,7 +337,8 @@ def relative_error(ours, theirs):
 
 def scenes():
     """Embeddings of the kinds one meets: spread, clustered, with the positive close or far."""
-    spread, keys = sphere(16, 32, dtype=torch.float32), sphere(500, 32, seed=1, dtype=torch.float32)
+    spread = sphere(16, 32, dtype=torch.float32)
+    keys = sphere(500, 32, seed=1, dtype=torch.float32)
     near = keys.clone()
     near[:16] = F.normalize(spread + 0.1 * sphere(16, 32, seed=2, dtype=torch.float32), dim=1)
     cluster = F.normalize(keys + 3 * sphere(1, 32, seed=3, dtype=torch.float32), dim=1)
@@ -350,7 +356,8 @@ def test_float32_gradient_against_float64(scene, tau, hard):
     f, keys = scenes()[scene]
     f.requires_grad_()
     positive = torch.arange(16)
-    loss = (HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau))(f, keys, positive)
+    criterion = HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau)
+    loss = criterion(f, keys, positive)
     expected, gradient = oracle(
         lambda p, n: hard_contrastive(p, n, tau, k=50) if hard else contrastive(p, n, tau),
         f,
@@ -371,17 +378,17 @@ def test_float32_gradient_against_float64(scene, tau, hard):
 def test_half_precision_features_and_autocast(name):
     """bf16 embeddings are taken at their own values; under autocast nothing is rounded further."""
     module, equation = MODULES[name]
-    f, keys = sphere(6, dtype=torch.float32), sphere(40, seed=1, dtype=torch.float32)
+    f = sphere(6, dtype=torch.float32)
+    keys = sphere(40, seed=1, dtype=torch.float32)
     rows = torch.arange(6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(module()(f, keys, rows), module()(f, keys, rows).float())
         under = module()(f, keys, rows)
     assert torch.equal(under, module()(f, keys, rows))
-    f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16().requires_grad_()
-    loss, expected = (
-        module()(f16, keys16, rows),
-        by_equation(equation, f16.float(), keys16.float(), rows),
-    )
+    f16 = f.bfloat16().requires_grad_()
+    keys16 = keys.bfloat16().requires_grad_()
+    loss = module()(f16, keys16, rows)
+    expected = by_equation(equation, f16.float(), keys16.float(), rows)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     ours, theirs = (torch.autograd.grad(x, (f16, keys16)) for x in (loss, expected))
@@ -406,7 +413,8 @@ def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
                 largest = max(largest, out.numel())
             return out
 
-    f, keys = sphere(64).requires_grad_(), sphere(1000, seed=1).requires_grad_()
+    f = sphere(64).requires_grad_()
+    keys = sphere(1000, seed=1).requires_grad_()
     for module, _ in MODULES.values():
         with Watch():
             module()(f, keys, torch.arange(64)).backward()
@@ -532,7 +540,9 @@ def test_alpha_and_k(alpha, k, error, words):
 
 def test_k_beyond_the_negatives():
     s_pos, s_neg = similarities(negatives=9)
-    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    f = sphere(4)
+    keys = sphere(10)
+    rows = torch.arange(4)
     for call in (
         lambda: hard_contrastive(s_pos, s_neg, 0.1, k=10),
         lambda: hard_simple(s_pos, s_neg, k=10),
@@ -570,7 +580,9 @@ def test_equations_refuse_bad_similarities():
 
 
 def test_modules_refuse_bad_embeddings():
-    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    f = sphere(4)
+    keys = sphere(10)
+    rows = torch.arange(4)
     bad = f.clone()
     bad[1, 2] = math.nan
     for arguments, error, words in [

@@ -66,7 +66,10 @@ class Step:
 
 def lists(rows):
     """The rows that are listed for each anchor, in order and without -1."""
-    return [sorted(row for row in anchor if row >= 0) for anchor in rows.tolist()]
+    listed = []
+    for anchor in rows.tolist():
+        listed.append(sorted(row for row in anchor if row >= 0))
+    return listed
 
 
 def test_rows_of_the_same_class():

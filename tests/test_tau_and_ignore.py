@@ -21,7 +21,9 @@ from contrastlib.gradients import (
     similarity_gradients,
 )
 
-ANCHORS, KEYS, DIMENSIONS = 16, 300, 32
+ANCHORS = 16
+KEYS = 300
+DIMENSIONS = 32
 TAUS = [0.01, 0.03, 0.1, 1.0, 10.0, 100.0]
 WITH_TAU = {
     "contrastive": (losses.ContrastiveLoss, losses.contrastive, {}),
@@ -182,7 +184,9 @@ def test_equations_of_gradients_take_a_tensor(kind):
     s_pos, s_neg = similarities(ANCHORS)
     tau = temperature(kind, 0.2, torch.float64).requires_grad_()
     numbers = tau.expand(ANCHORS).tolist()
-    f, own, keys = sphere(ANCHORS), sphere(ANCHORS, seed=1), sphere(9, seed=2)
+    f = sphere(ANCHORS)
+    own = sphere(ANCHORS, seed=1)
+    keys = sphere(9, seed=2)
     for function in (
         lambda p, n, f, own, tau: torch.cat([p[:, None], probabilities(p, n, tau)[1]], dim=1),
         lambda p, n, f, own, tau: similarity_gradients(p, n, tau)[1],
@@ -249,7 +253,8 @@ def test_ignored_keys_are_not_there(name, use):
     ours = module(**settings)(features, keys, **arguments)
     theirs = by_equation(equation, features, keys, **arguments, **settings)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    ours, theirs = torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves)
+    ours = torch.autograd.grad(ours, leaves)
+    theirs = torch.autograd.grad(theirs, leaves)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -461,5 +466,6 @@ def test_compiles_into_one_graph(name, ignoring):
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)(features, keys, **arguments)
     plain = loss(features, keys, **arguments)
     torch.testing.assert_close(compiled, plain)
-    ours, theirs = torch.autograd.grad(compiled, features), torch.autograd.grad(plain, features)
+    ours = torch.autograd.grad(compiled, features)
+    theirs = torch.autograd.grad(plain, features)
     torch.testing.assert_close(ours, theirs)
