@@ -47,7 +47,7 @@ def own_data_only(monkeypatch, tmp_path):
         raise URLError("name or service not known")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr("contrastlib.data_readers.DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr("contrastlib.data.readers.DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CONTRASTLIB_DATA", raising=False)
 

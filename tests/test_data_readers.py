@@ -16,7 +16,7 @@ import torch
 from data_helpers import error_of, idx, make_fashion, noise
 from torchvision import datasets
 
-import contrastlib.data_readers
+import contrastlib.data.readers
 from contrastlib.data import load
 
 pytestmark = pytest.mark.usefixtures("own_data_only")
@@ -136,7 +136,7 @@ def test_silent_server_is_given_up_and_the_time_limit_put_back(root, monkeypatch
 
     monkeypatch.setattr(urllib.request, "urlopen", never)
     assert "timed out" in error_of(lambda: load("svhn", root=root), FileNotFoundError)
-    assert set(limits) == {contrastlib.data_readers.TIMEOUT}
+    assert set(limits) == {contrastlib.data.readers.TIMEOUT}
     assert socket.getdefaulttimeout() is None
 
 
