@@ -395,7 +395,7 @@ def test_lists_to_ignore_that_make_no_sense():
 def test_elsewhere_an_anchor_without_negatives_gives_no_nan(monkeypatch):
     """On a GPU nobody looks; the loss of such an anchor is that of no negative at all."""
     monkeypatch.setattr("contrastlib.checks.readable", lambda tensor: False)
-    monkeypatch.setattr("contrastlib.streamed_losses.readable", lambda tensor: False)
+    monkeypatch.setattr("contrastlib.pairs.readable", lambda tensor: False)
     features, keys, arguments = scene("bank")
     ignore = torch.arange(KEYS).expand(ANCHORS, KEYS)
     for module in (
