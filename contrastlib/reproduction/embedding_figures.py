@@ -9,10 +9,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from contrastlib.data import DATASETS
 from contrastlib.reproduction import plot_parts, words
 from contrastlib.reproduction.aggregate import RANKS
 from contrastlib.reproduction.names import NAMES
-from contrastlib.reproduction.plotting import BLUE, ORANGE
+from contrastlib.reproduction.plotting import (
+    AMBER,
+    BLUE,
+    GREEN,
+    INDIGO,
+    OLIVE,
+    ORANGE,
+    PINK,
+    RED,
+    TEAL,
+    VIOLET,
+)
+
+# Of the first ten classes of a map.
+CLASS_COLOURS = (BLUE, ORANGE, GREEN, RED, VIOLET, AMBER, TEAL, PINK, INDIGO, OLIVE)
+CLASS_MARKERS = "os^DvPX*<>"
+CLASS_NAMES = {name: info.first_classes for name, info in DATASETS.items() if info.first_classes}
 
 
 def draw_maps(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
@@ -48,7 +65,7 @@ def rows_with_runs(data: pd.DataFrame) -> list[tuple[str, str]]:
 
 def class_names(dataset: str) -> list[str]:
     """The names of a data set's first ten classes."""
-    return plot_parts.CLASSES.get(dataset, [f"class {label}" for label in range(10)])
+    return CLASS_NAMES.get(dataset, [f"class {label}" for label in range(10)])
 
 
 def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
@@ -64,8 +81,8 @@ def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
                 part["x"],
                 part["y"],
                 s=11,
-                color=plot_parts.CLASS_COLOURS[label],
-                marker=plot_parts.MARKERS[label],
+                color=CLASS_COLOURS[label],
+                marker=CLASS_MARKERS[label],
                 label=names[label],
                 linewidth=0,
                 zorder=2,
