@@ -11,6 +11,7 @@ import browser
 import course
 import nbformat
 import pytest
+import slides
 
 import colab
 
@@ -202,7 +203,7 @@ def test_slides_name_no_other_host(file, folder):
 
 
 def test_a_slide_for_each_section():
-    writer = course.Slides()
+    writer = slides.Slides()
     writer.values = VALUES
     for name in CHAPTERS:
         text = "\n".join(
@@ -223,45 +224,45 @@ def test_a_slide_for_each_section():
 
 
 def test_slides_leave_no_empty_fold():
-    slides = course.Slides()
+    writer = slides.Slides()
     proof = "````{prf:proof}\nThe idea is simple.\n````"
     alone = f"Before.\n\n`````{{dropdown}} Proof\n{proof}\n`````\n\nAfter."
-    assert slides.text(alone).split() == ["Before.", "After."]
+    assert writer.text(alone).split() == ["Before.", "After."]
     beside = f"`````{{dropdown}} Why\nLook at it.\n\n{proof}\n`````"
-    assert "<summary>Why</summary>" in slides.text(beside)
-    assert "Look at it." in slides.text(beside)
-    assert "The idea" not in slides.text(beside)
+    assert "<summary>Why</summary>" in writer.text(beside)
+    assert "Look at it." in writer.text(beside)
+    assert "The idea" not in writer.text(beside)
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
     book = colab.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     cell.outputs.append(nbformat.v4.new_output("display_data", {"image/svg+xml": DRAWING}))
-    slides = course.Slides()
-    slides.values = VALUES
+    writer = slides.Slides()
+    writer.values = VALUES
     cell.metadata["mystnb"]["figure"]["caption"] = "**It falls.** Two lines against time."
-    (figure,) = slides.figures(cell)
+    (figure,) = writer.figures(cell)
     assert figure.finding == "It falls."
     assert "Two lines" not in figure.html
     cell.metadata["mystnb"]["figure"]["caption"] = "Two lines against time."
-    (figure,) = slides.figures(cell)
+    (figure,) = writer.figures(cell)
     assert figure.finding == ""
     assert "Two lines against time." in figure.html
 
 
 def test_a_sections_slides():
-    figure = course.Figure("<figure></figure>", "It falls.")
+    figure = slides.Figure("<figure></figure>", "It falls.")
     text = "One line of text.\n\nAnother line."
 
     def blocks(**parts):
-        section = course.Section("It rises", **parts)
-        return [slide.blocks for slide in course.section_slides(section)]
+        section = slides.Section("It rises", **parts)
+        return [slide.blocks for slide in slides.section_slides(section)]
 
     def lead(sentence):
-        return f"{course.LEAD}\n\n{sentence}\n\n</div>"
+        return f"{slides.LEAD}\n\n{sentence}\n\n</div>"
 
-    assert blocks(blocks=course.split_blocks(text)) == [[lead("One line of text.")]]
-    assert blocks(blocks=course.split_blocks(text), figures=[figure]) == [[lead("It falls.")]]
+    assert blocks(blocks=slides.split_blocks(text)) == [[lead("One line of text.")]]
+    assert blocks(blocks=slides.split_blocks(text), figures=[figure]) == [[lead("It falls.")]]
     assert blocks(blocks=["One line of text.", "$$x$$"]) == [["$$x$$"]]
     assert blocks() == []
 
