@@ -10,6 +10,11 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Of every property 25 examples, however long each takes on a busy machine.
+settings.register_profile("fast", deadline=None, max_examples=25)
+settings.load_profile("fast")
 
 
 def _fail_if_skipped(report):

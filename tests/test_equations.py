@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from random_points import unit_vectors
 from torch import nn
 
 from contrastlib import gradients, keys, losses, metrics
@@ -48,9 +49,7 @@ def split(s):
 
 
 def unit(n, d=6, seed=0):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    )
+    return unit_vectors(n, d, seed)
 
 
 def others(row, i):

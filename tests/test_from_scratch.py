@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from random_points import unit_vectors
 from torch import nn
 
 from contrastlib.data import load
@@ -55,8 +56,7 @@ def page():
 
 
 def unit(count, seed):
-    rows = torch.randn(count, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(rows).requires_grad_()
+    return unit_vectors(count, 8, seed).requires_grad_()
 
 
 @pytest.mark.parametrize("tau", [0.07, 0.2, 1.0])

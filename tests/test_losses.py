@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from random_points import similarities, unit_vectors
 from torch.autograd import gradcheck, gradgradcheck
 
 from contrastlib import numerics
@@ -25,22 +26,6 @@ from contrastlib.losses import (
     simple_limit,
     triplet_limit,
 )
-
-settings.register_profile("fast", deadline=None, max_examples=25)
-settings.load_profile("fast")
-
-
-def similarities(batch=5, negatives=9, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    s = torch.rand(batch, negatives + 1, generator=generator, dtype=dtype) * 2 - 1
-    return s[:, 0], s[:, 1:]
-
-
-def sphere(n, d=8, seed=0, dtype=torch.float64):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
-    )
-
 
 # ---------------------------------------------------------------- the equations, against loops over
 # plain numbers
@@ -148,9 +133,9 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
     monkeypatch.setattr(numerics, "KEY_CHUNK", chunk)
     monkeypatch.setattr(numerics, "BLOCK_ELEMENTS", chunk * 20)
     module, equation = MODULES[name]
-    f = sphere(6)
-    keys = sphere(20, seed=1)
-    own = sphere(6, seed=2)
+    f = unit_vectors(6)
+    keys = unit_vectors(20, seed=1)
+    own = unit_vectors(6, seed=2)
     leaves = [x.requires_grad_() for x in (f, keys, own)]
     rows = torch.tensor([0, 19, 3, 3, 7, 12])
     arguments = {
@@ -174,7 +159,9 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
 
 @each_loss
 def test_gradcheck(name):
-    f, keys, own = (x.requires_grad_() for x in (sphere(3), sphere(7, seed=1), sphere(3, seed=2)))
+    f = unit_vectors(3).requires_grad_()
+    keys = unit_vectors(7, seed=1).requires_grad_()
+    own = unit_vectors(3, seed=2).requires_grad_()
     module, equation = MODULES[name]
     assert gradcheck(lambda f, keys: module()(f, keys, torch.tensor([0, 2, 6])), (f, keys))
     assert gradcheck(lambda f, keys, own: module()(f, keys, positive_keys=own), (f, keys, own))
@@ -187,8 +174,8 @@ def test_gradcheck(name):
     "name", [name for name in MODULES if "hard" in name or name == "contrastive"]
 )
 def test_a_second_derivative_is_refused_and_not_dropped(name):
-    f = sphere(3).requires_grad_()
-    keys = sphere(7, seed=1)
+    f = unit_vectors(3).requires_grad_()
+    keys = unit_vectors(7, seed=1)
     loss = MODULES[name][0]()(f, keys, torch.tensor([0, 2, 6]))
     with pytest.raises(
         RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"
@@ -198,8 +185,8 @@ def test_a_second_derivative_is_refused_and_not_dropped(name):
 
 @each_loss
 def test_keys_without_gradient_get_none(name):
-    f = sphere(4).requires_grad_()
-    keys = sphere(9, seed=1)
+    f = unit_vectors(4).requires_grad_()
+    keys = unit_vectors(9, seed=1)
     MODULES[name][0]()(f, keys, torch.arange(4)).backward()
     assert f.grad.abs().sum() > 0
     assert keys.grad is None
@@ -210,7 +197,7 @@ def test_gradient_flows_to_each_argument_alone(name):
     """What one argument gets does not depend on which of the others ask."""
 
     def gradients(*asking):
-        leaves = sphere(4), sphere(9, seed=1), sphere(4, seed=2)
+        leaves = unit_vectors(4), unit_vectors(9, seed=1), unit_vectors(4, seed=2)
         asked = [leaves[i].requires_grad_() for i in asking]
         f, keys, own = leaves
         return torch.autograd.grad(MODULES[name][0]()(f, keys, positive_keys=own), asked)
@@ -225,7 +212,7 @@ def test_two_views_ignoring_oneself(name):
     """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own
     negative.
     """
-    z = torch.cat([sphere(4), sphere(4, seed=1)])
+    z = torch.cat([unit_vectors(4), unit_vectors(4, seed=1)])
     rows = torch.arange(8)
     module, equation = MODULES[name]
     ours = module()(z, z, rows.roll(4), ignore=rows)
@@ -269,8 +256,8 @@ def test_adding_a_constant_to_all_similarities_does_not_matter(seed, tau, c):
 
 @given(seeds)
 def test_rotating_the_sphere_does_not_matter(seed):
-    f = sphere(4, seed=seed)
-    keys = sphere(12, seed=seed + 1)
+    f = unit_vectors(4, seed=seed)
+    keys = unit_vectors(12, seed=seed + 1)
     rotation = torch.linalg.qr(
         torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     ).Q
@@ -307,8 +294,8 @@ def test_limits_stay_within_their_bounds(seed, tau, negatives):
 
 def test_identical_keys_share_the_gradient_and_change_nothing():
     """Ties at the threshold are all kept."""
-    f = sphere(2).requires_grad_()
-    keys = sphere(6, seed=1)[[0, 1, 2, 2, 2, 3]]
+    f = unit_vectors(2).requires_grad_()
+    keys = unit_vectors(6, seed=1)[[0, 1, 2, 2, 2, 3]]
     for module, equation in MODULES.values():
         ours = module()(f, keys, torch.tensor([0, 1]))
         theirs = by_equation(equation, f, keys, torch.tensor([0, 1]))
@@ -337,11 +324,11 @@ def relative_error(ours, theirs):
 
 def scenes():
     """Embeddings of the kinds one meets: spread, clustered, with the positive close or far."""
-    spread = sphere(16, 32, dtype=torch.float32)
-    keys = sphere(500, 32, seed=1, dtype=torch.float32)
+    spread = unit_vectors(16, 32, dtype=torch.float32)
+    keys = unit_vectors(500, 32, seed=1, dtype=torch.float32)
     near = keys.clone()
-    near[:16] = F.normalize(spread + 0.1 * sphere(16, 32, seed=2, dtype=torch.float32), dim=1)
-    cluster = F.normalize(keys + 3 * sphere(1, 32, seed=3, dtype=torch.float32), dim=1)
+    near[:16] = F.normalize(spread + 0.1 * unit_vectors(16, 32, seed=2, dtype=torch.float32), dim=1)
+    cluster = F.normalize(keys + 3 * unit_vectors(1, 32, seed=3, dtype=torch.float32), dim=1)
     return {
         "positive far": (spread, keys),
         "positive near": (spread, near),
@@ -378,8 +365,8 @@ def test_float32_gradient_against_float64(scene, tau, hard):
 def test_half_precision_features_and_autocast(name):
     """bf16 embeddings are taken at their own values; under autocast nothing is rounded further."""
     module, equation = MODULES[name]
-    f = sphere(6, dtype=torch.float32)
-    keys = sphere(40, seed=1, dtype=torch.float32)
+    f = unit_vectors(6, dtype=torch.float32)
+    keys = unit_vectors(40, seed=1, dtype=torch.float32)
     rows = torch.arange(6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(module()(f, keys, rows), module()(f, keys, rows).float())
@@ -413,8 +400,8 @@ def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
                 largest = max(largest, out.numel())
             return out
 
-    f = sphere(64).requires_grad_()
-    keys = sphere(1000, seed=1).requires_grad_()
+    f = unit_vectors(64).requires_grad_()
+    keys = unit_vectors(1000, seed=1).requires_grad_()
     for module, _ in MODULES.values():
         with Watch():
             module()(f, keys, torch.arange(64)).backward()
@@ -540,8 +527,8 @@ def test_alpha_and_k(alpha, k, error, words):
 
 def test_k_beyond_the_negatives():
     s_pos, s_neg = similarities(negatives=9)
-    f = sphere(4)
-    keys = sphere(10)
+    f = unit_vectors(4)
+    keys = unit_vectors(10)
     rows = torch.arange(4)
     for call in (
         lambda: hard_contrastive(s_pos, s_neg, 0.1, k=10),
@@ -580,8 +567,8 @@ def test_equations_refuse_bad_similarities():
 
 
 def test_modules_refuse_bad_embeddings():
-    f = sphere(4)
-    keys = sphere(10)
+    f = unit_vectors(4)
+    keys = unit_vectors(10)
     rows = torch.arange(4)
     bad = f.clone()
     bad[1, 2] = math.nan

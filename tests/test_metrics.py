@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_points import unit_vectors
 
 from contrastlib import metrics, probe
 from contrastlib.data import load
@@ -30,12 +31,6 @@ from contrastlib.metrics import (
 
 CLOSE = {torch.float32: 2e-6, torch.float64: 1e-12}
 some = settings(deadline=None, max_examples=20)
-
-
-def points(n, d, seed=0, dtype=torch.float64):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
-    )
 
 
 def classes(n, c, seed=0):
@@ -63,14 +58,14 @@ def slow_tolerance(z, labels, per_class_pair):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("t", [0.1, 2.0, 7.0])
 def test_uniformity_is_its_equation(dtype, t):
-    z = points(200, 16, dtype=dtype)
+    z = unit_vectors(200, 16, dtype=dtype)
     assert isinstance(uniformity(z, t), float)
     assert uniformity(z, t) == pytest.approx(slow_uniformity(z, t), abs=CLOSE[dtype] * t)
 
 
 @pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201, 8192])
 def test_uniformity_in_any_blocks(monkeypatch, side):
-    z = points(200, 16)
+    z = unit_vectors(200, 16)
     monkeypatch.setattr(metrics, "PAIR_BLOCK", side)
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-12)
 
@@ -80,7 +75,7 @@ def test_uniformity_where_every_pair_underflows(t):
     # In float32 exp(-4t) is 0 for each of these pairs; the nearest one rules.
     z = torch.eye(4)
     assert uniformity(z, t) == pytest.approx(2 * t, rel=1e-6)
-    z = points(50, 8)
+    z = unit_vectors(50, 8)
     expected = -(torch.logsumexp(-t * torch.pdist(z).square(), 0) - math.log(50 * 49 / 2)).item()
     assert uniformity(z.float(), t) == pytest.approx(expected, rel=2e-5)
 
@@ -88,28 +83,28 @@ def test_uniformity_where_every_pair_underflows(t):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_uniformity_when_all_points_are_equal(dtype):
     assert uniformity(torch.eye(8, dtype=dtype)[:1].expand(700, 8)) == 0
-    z = points(1, 8).expand(50, 8)
+    z = unit_vectors(1, 8).expand(50, 8)
     assert uniformity(z) == pytest.approx(0, abs=1e-12)
 
 
 def test_uniformity_of_an_antipodal_pair():
-    z = points(1, 8)
+    z = unit_vectors(1, 8)
     assert uniformity(torch.cat([z, -z]), t=3.0) == pytest.approx(12.0)
 
 
 def test_uniformity_of_vectors_of_any_length():
-    z = 3 * points(100, 4) + 1
+    z = 3 * unit_vectors(100, 4) + 1
     with pytest.warns(UserWarning, match="unit vectors"):
         assert uniformity(z, 0.5) == pytest.approx(slow_uniformity(z, 0.5), abs=1e-10)
 
 
 def test_uniformity_in_half_precision_and_under_autocast():
-    z = points(300, 64).bfloat16()
+    z = unit_vectors(300, 64).bfloat16()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # rounding alone is no reason to warn
         uniformity(z)
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-5)
-    z = points(300, 64, dtype=torch.float32)
+    z = unit_vectors(300, 64, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = uniformity(z)
     assert inside == uniformity(z)
@@ -121,7 +116,7 @@ def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
     # (s_pos = 1), an anchor's loss is log(1 + e^(-1/tau) Z_i).
     n = 100
     tau = 1 / (2 * t)
-    z = points(n, 16)
+    z = unit_vectors(n, 16)
     s = z @ z.T
     s_neg = s[~torch.eye(n, dtype=torch.bool)].view(n, n - 1)
     partition = (s_neg / tau).exp().sum(dim=1)
@@ -136,7 +131,7 @@ def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
 @some
 @given(seed=st.integers(0, 10**6), n=st.integers(4, 40), d=st.integers(2, 12), t=st.floats(0.1, 30))
 def test_turning_and_shuffling_change_nothing(seed, n, d, t):
-    z = points(n, d, seed)
+    z = unit_vectors(n, d, seed)
     y = torch.arange(n) % 2
     turn = torch.linalg.qr(
         torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
@@ -150,7 +145,7 @@ def test_turning_and_shuffling_change_nothing(seed, n, d, t):
         assert tolerance(moved, relabelled, per_class_pair=reading) == pytest.approx(
             tolerance(z, y, per_class_pair=reading), abs=1e-12
         )
-    other = points(n, d, seed + 1)
+    other = unit_vectors(n, d, seed + 1)
     assert alignment(moved, (other @ turn)[order]) == pytest.approx(alignment(z, other), abs=1e-12)
 
 
@@ -174,23 +169,24 @@ def test_ceiling_at_the_ends():
 @pytest.mark.parametrize(("d", "t"), [(3, 2.0), (16, 2.0), (3, 20.0)])
 def test_ceiling_is_what_random_points_approach(d, t):
     # Independent pairs, so that the spread of the mean is known: within five standard errors.
-    kernel = (points(200_000, d) - points(200_000, d, seed=1)).square().sum(dim=1).mul(-t).exp()
+    difference = unit_vectors(200_000, d) - unit_vectors(200_000, d, seed=1)
+    kernel = difference.square().sum(dim=1).mul(-t).exp()
     error = kernel.std() / math.sqrt(len(kernel))
     assert abs(math.exp(-uniformity_ceiling(d, t)) - kernel.mean()) < 5 * error
 
 
 def test_uniformity_of_random_points_is_near_the_ceiling_and_may_pass_it():
     ceiling = uniformity_ceiling(16)
-    estimates = [uniformity(points(1000, 16, seed)) for seed in range(10)]
+    estimates = [uniformity(unit_vectors(1000, 16, seed)) for seed in range(10)]
     assert estimates == pytest.approx([ceiling] * 10, abs=0.02)
     assert min(estimates) < ceiling < max(estimates)
-    assert uniformity(F.normalize(points(1000, 16) + 0.2, dim=1)) < ceiling - 0.1
+    assert uniformity(F.normalize(unit_vectors(1000, 16) + 0.2, dim=1)) < ceiling - 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("per_class_pair", [True, False])
 def test_tolerance_is_its_equation(dtype, per_class_pair):
-    z = points(60, 8, dtype=dtype)
+    z = unit_vectors(60, 8, dtype=dtype)
     y = classes(60, 5)
     expected = slow_tolerance(z, y, per_class_pair)
     assert isinstance(tolerance(z, y), float)
@@ -199,7 +195,7 @@ def test_tolerance_is_its_equation(dtype, per_class_pair):
 
 @pytest.mark.parametrize("rows", [1, 7, 60, 61])
 def test_tolerance_in_any_blocks(monkeypatch, rows):
-    z = points(60, 8)
+    z = unit_vectors(60, 8)
     y = classes(60, 5)
     expected = tolerance(z, y)
     monkeypatch.setattr(metrics, "POINT_CHUNK", rows)
@@ -224,8 +220,8 @@ def test_tolerance_leaves_lone_points_out():
 
 
 def test_alignment_is_its_equation():
-    z1 = points(50, 8)
-    z2 = points(50, 8, seed=1)
+    z1 = unit_vectors(50, 8)
+    z2 = unit_vectors(50, 8, seed=1)
     assert alignment(z1, z1) == 0
     assert alignment(z1, -z1, alpha=3) == pytest.approx(8)
     assert alignment(z1, z2) == pytest.approx((2 - 2 * (z1 * z2).sum(dim=1)).mean().item())
@@ -236,8 +232,8 @@ def test_alignment_is_its_equation():
 @pytest.mark.parametrize("block", [1, 100, 2**21])
 def test_neighbour_profile_is_a_sort(monkeypatch, block):
     monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
-    z = points(20, 8)
-    keys = points(30, 8, seed=1)
+    z = unit_vectors(20, 8)
+    keys = unit_vectors(30, 8, seed=1)
     positive = classes(20, 30, seed=2)
     pos, top = neighbour_profile(z, keys, positive, k=29)
     for i in range(20):
@@ -259,9 +255,9 @@ def test_neighbour_profile_leaves_out_the_positive_but_not_its_copies():
 @pytest.mark.parametrize("block", [1, 300, 2**21])
 def test_knn_is_a_weighted_vote(monkeypatch, block):
     monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
-    z = points(100, 3)
+    z = unit_vectors(100, 3)
     y = classes(100, 4) * 3 - 5
-    test = points(40, 3, seed=1)
+    test = unit_vectors(40, 3, seed=1)
     truth = classes(40, 4, seed=1) * 3 - 5
     right = 0
     for point, label in zip(test, truth, strict=True):
@@ -273,7 +269,7 @@ def test_knn_is_a_weighted_vote(monkeypatch, block):
 
 
 def test_knn_knows_its_training_points_at_any_tau():
-    z = points(50, 8)
+    z = unit_vectors(50, 8)
     y = classes(50, 4)
     assert knn_accuracy(z, y, z, y, k=1) == 1
     assert knn_accuracy(z, y, z, y, k=50, tau=1e-4) == 1  # exp(1 / tau) would overflow
@@ -284,8 +280,8 @@ def test_knn_knows_its_training_points_at_any_tau():
 @pytest.mark.parametrize("second", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.filterwarnings("ignore:.*unit vectors")  # in 8 dimensions bfloat16's rounding shows
 def test_neighbours_in_mixed_precision(first, second):
-    z = points(40, 8).to(first)
-    test = points(20, 8, seed=1).to(second)
+    z = unit_vectors(40, 8).to(first)
+    test = unit_vectors(20, 8, seed=1).to(second)
     y = classes(40, 4)
     positive = torch.arange(20)
     assert knn_accuracy(z, y, test, y[:20], k=5) == knn_accuracy(
@@ -368,7 +364,7 @@ def test_probe_says_when_it_has_not_converged(monkeypatch):
 
 def test_probe_by_paper_is_its_schedule():
     # SGD with momentum written out; the draws come from the same generator in the same order.
-    x = points(300, 4)
+    x = unit_vectors(300, 4)
     y = classes(300, 3)
     generator = torch.Generator().manual_seed(0)
     weight = (0.01 * torch.randn(3, 4, generator=generator)).double()
@@ -475,7 +471,7 @@ def test_memory_at_fifty_thousand_points(name):
     assert used < 64
 
 
-UNIT = points(20, 4)
+UNIT = unit_vectors(20, 4)
 LABELS = torch.arange(20) % 3
 CALLS = {
     "uniformity": lambda z: uniformity(z),
@@ -555,7 +551,7 @@ def test_refuses_features_that_make_no_sense(name):
             "give numbers from 0 to 19",
         ),
         (
-            lambda: neighbour_profile(UNIT, points(20, 5), LABELS),
+            lambda: neighbour_profile(UNIT, unit_vectors(20, 5), LABELS),
             ValueError,
             "keys 5; both must come from",
         ),
@@ -570,7 +566,11 @@ def test_refuses_features_that_make_no_sense(name):
             ValueError,
             r"test_labels has shape \[3\]",
         ),
-        (lambda: knn_accuracy(UNIT, LABELS, points(9, 5), LABELS[:9], 5), ValueError, "test_z 5"),
+        (
+            lambda: knn_accuracy(UNIT, LABELS, unit_vectors(9, 5), LABELS[:9], 5),
+            ValueError,
+            "test_z 5",
+        ),
         (
             lambda: linear_probe(UNIT, LABELS, UNIT, LABELS, protocol="sgd"),
             ValueError,
@@ -582,7 +582,11 @@ def test_refuses_features_that_make_no_sense(name):
             ValueError,
             "train_x has 80 value",
         ),
-        (lambda: linear_probe(UNIT, LABELS, points(9, 5), LABELS[:9]), ValueError, "test_x 5"),
+        (
+            lambda: linear_probe(UNIT, LABELS, unit_vectors(9, 5), LABELS[:9]),
+            ValueError,
+            "test_x 5",
+        ),
         (lambda: linear_probe(UNIT.long(), LABELS, UNIT, LABELS), TypeError, "train_x has dtype"),
         (lambda: linear_probe(UNIT, LABELS, UNIT.long(), LABELS), TypeError, "test_x has dtype"),
         (
@@ -631,7 +635,7 @@ DEVICES = [name for name, here in [("cpu", True), ("cuda", torch.cuda.is_availab
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_devices_agree_with_float64(device):
-    z = points(6000, 32, dtype=torch.float32)
+    z = unit_vectors(6000, 32, dtype=torch.float32)
     y = classes(6000, 5)
     exact = z.double()
     near = z.to(device)

@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from test_losses import similarities, sphere
+from random_points import similarities, unit_vectors
 from torch import nn
 
 from contrastlib import losses
@@ -70,13 +70,13 @@ def uneven_lists(positive):
 
 def scene(use, dtype=torch.float64):
     """Features, keys and the arguments that name the positives."""
-    features = sphere(ANCHORS, DIMENSIONS, 0, dtype)
-    keys = sphere(KEYS, DIMENSIONS, 1, dtype)
+    features = unit_vectors(ANCHORS, DIMENSIONS, 0, dtype)
+    keys = unit_vectors(KEYS, DIMENSIONS, 1, dtype)
     positive = torch.randperm(KEYS, generator=torch.Generator().manual_seed(2))[:ANCHORS]
     if use == "queue":
-        return features, keys, {"positive_keys": sphere(ANCHORS, DIMENSIONS, 3, dtype)}
+        return features, keys, {"positive_keys": unit_vectors(ANCHORS, DIMENSIONS, 3, dtype)}
     if use == "batch":
-        keys = torch.cat([sphere(ANCHORS, DIMENSIONS, 4, dtype), keys])[:KEYS]
+        keys = torch.cat([unit_vectors(ANCHORS, DIMENSIONS, 4, dtype), keys])[:KEYS]
         positive = torch.arange(ANCHORS)
     return features, keys, {"positive": positive}
 
@@ -184,9 +184,9 @@ def test_equations_of_gradients_take_a_tensor(kind):
     s_pos, s_neg = similarities(ANCHORS)
     tau = temperature(kind, 0.2, torch.float64).requires_grad_()
     numbers = tau.expand(ANCHORS).tolist()
-    f = sphere(ANCHORS)
-    own = sphere(ANCHORS, seed=1)
-    keys = sphere(9, seed=2)
+    f = unit_vectors(ANCHORS)
+    own = unit_vectors(ANCHORS, seed=1)
+    keys = unit_vectors(9, seed=2)
     for function in (
         lambda p, n, f, own, tau: torch.cat([p[:, None], probabilities(p, n, tau)[1]], dim=1),
         lambda p, n, f, own, tau: similarity_gradients(p, n, tau)[1],
