@@ -772,6 +772,5 @@ def test_a_new_theme_repaints_the_pictures(chromium, tmp_path):
     picture = "document.querySelector('.pg-plane canvas').toDataURL()"
     before = page.evaluate(picture)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_timeout(100)
-    assert page.evaluate(picture) != before
+    page.wait_for_function(f"(before) => {picture} !== before", arg=before)
     page.close()
