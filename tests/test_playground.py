@@ -300,13 +300,34 @@ def test_all_learners_start_alike_and_see_the_same_views(engine):
 # What the presets promise
 # -----------------------------------------------------------------------------------------
 
+# regions: the share of the sphere that each class covers, of 1000 evenly spread directions those that
+# have a point within 0.3 rad, and as their nearest one a point of the class.
 RUN = """([preset, seed]) => {
   const play = window.contrastivePlayground;
+  const directions = Array.from({ length: 1000 }, (_, i) => {
+    const up = 1 - (2 * i + 1) / 1000;
+    const turn = i * Math.PI * (3 - Math.sqrt(5));
+    return [Math.sqrt(1 - up * up) * Math.cos(turn), Math.sqrt(1 - up * up) * Math.sin(turn), up];
+  });
+  const regions = (z, data) => {
+    const found = Array(data.classes).fill(0);
+    for (const [x, y, up] of directions) {
+      const near = Array.from(data.labels, (_, i) => x * z[3 * i] + y * z[3 * i + 1] + up * z[3 * i + 2]);
+      const most = Math.max(...near);
+      if (most > Math.cos(0.3)) found[data.labels[near.indexOf(most)]] += 1 / directions.length;
+    }
+    return found;
+  };
   const world = play.makeWorld({ ...play.presetSettings(preset), seed });
   const measured = () => world.learners.map((learner) => play.measure(world, learner, play.embed(world, learner)));
   const before = measured();
   while (world.step < play.PRESETS[preset].steps) play.stepWorld(world);
-  return [before, measured()];
+  const after = measured();
+  world.learners.forEach((learner, k) => {
+    after[k].regions = regions(play.embed(world, learner), world.data);
+    after[k].covered = after[k].regions.reduce((sum, share) => sum + share, 0);
+  });
+  return [before, after];
 }"""
 
 
@@ -316,28 +337,43 @@ def dilemma(before, after):
     assert small["tolerance"] < 0.75 < 0.9 < large["tolerance"]
     assert small["uniformity"] > middle["uniformity"] > large["uniformity"]
     assert small["tolerance"] < middle["tolerance"] < large["tolerance"]
+    assert small["covered"] > middle["covered"] > large["covered"]
+    drawn_out_over_a_quarter_each(small)
+    assert large["covered"] < 0.4
+    assert max(large["regions"]) < 0.1
+
+
+def drawn_out_over_a_quarter_each(learner):
+    """And so evenly spread over the whole sphere, where uniformity is at most 2.08."""
+    assert learner["covered"] > 0.97
+    assert min(learner["regions"]) > 0.15
+    assert max(learner["regions"]) < 0.35
+    assert learner["uniformity"] > 2
 
 
 def small(before, after):
-    torn, whole = after
-    assert torn["uniformity"] > 2 > 1.6 > whole["uniformity"]
-    assert torn["tolerance"] < 0.65
-    assert torn["tolerance"] < whole["tolerance"] - 0.25
+    drawn_out, together = after
+    drawn_out_over_a_quarter_each(drawn_out)
+    assert drawn_out["tolerance"] < 0.65
+    assert together["tolerance"] > 0.9
+    assert together["covered"] < 0.5
 
 
 def large(before, after):
     fair, clumps = after
-    assert clumps["effective"] > 115  # of 127
+    assert clumps["effective"] == pytest.approx(120, abs=3)  # of 127
+    assert fair["effective"] == pytest.approx(34, abs=2)
     assert clumps["tolerance"] > 0.95 > 0.7 > fair["tolerance"]
     assert clumps["uniformity"] < 1.55 < 2 < fair["uniformity"]
 
 
 def simple(before, after):
-    contrastive, collapsed = after
-    assert collapsed["effective"] == pytest.approx(127)
-    assert collapsed["accuracy"] < 0.65
+    contrastive, folded = after
+    assert folded["effective"] == pytest.approx(127)
+    assert before[1]["accuracy"] > 0.8
+    assert folded["accuracy"] < 0.6
     assert contrastive["accuracy"] > 0.97
-    assert collapsed["uniformity"] < 1.7 < 2 < contrastive["uniformity"]
+    assert folded["uniformity"] < 1.7 < 2 < contrastive["uniformity"]
 
 
 def hard(before, after):
@@ -346,15 +382,20 @@ def hard(before, after):
     assert hardest["uniformity"] == pytest.approx(small_tau["uniformity"], abs=0.25)
     assert hardest["tolerance"] == pytest.approx(small_tau["tolerance"], abs=0.15)
     assert ordinary["tolerance"] > hardest["tolerance"] + 0.15
+    assert small_tau["covered"] > 0.9
+    assert ordinary["covered"] < 0.5
+    assert 0.4 < hardest["covered"] < 0.65
 
 
 def triplet(before, after):
-    contrastive, nothing = after
+    contrastive, one_spot = after
     assert (
-        nothing["uniformity"] < math.log(2) + 0.05
+        one_spot["uniformity"] < math.log(2) + 0.05
     )  # of two opposite spots that share the points it is log 2
-    assert nothing["tolerance"] > 0.99
-    assert nothing["loss"] < 0.01
+    assert one_spot["tolerance"] > 0.99
+    assert one_spot["loss"] < 0.01
+    assert one_spot["covered"] < 0.07
+    assert before[1]["accuracy"] > 0.9
     assert contrastive["uniformity"] > 2
 
 
@@ -362,6 +403,8 @@ def wide(before, after):
     narrow, wider = after
     assert narrow["uniformity"] < wider["uniformity"] - 0.2
     assert narrow["tolerance"] > wider["tolerance"] + 0.05
+    assert narrow["covered"] < 0.5
+    assert wider["covered"] > 0.9
 
 
 PROMISES = {
