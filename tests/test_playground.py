@@ -3,6 +3,7 @@ a page.
 """
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ axe = pytest.importorskip(
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "_ext"))
 import playground  # noqa: E402
+import stills  # noqa: E402
 
 LOSSES = ["contrastive", "hard", "simple", "hardSimple", "triplet"]
 TOLERANCE = 1e-6  # relative, of every number compared with the library
@@ -442,7 +444,8 @@ def violations(page):
 def test_it_is_light_and_asks_for_nothing():
     code = playground.once() + playground.starter()
     assert len(code.encode()) < 60_000
-    assert len(playground.read("still.svg")) < 15_000
+    for preset in playground.presets():
+        assert len(playground.read(f"still-{preset}.html")) < 15_000
     for word in ("http://", "https://", "fetch(", "import ", "XMLHttp", "eval("):
         assert word not in code.replace("http://www.w3.org/2000/svg", "")
 
@@ -723,26 +726,55 @@ def test_a_press_picks_the_anchor_and_a_swipe_scrolls(chromium, tmp_path):
     page.close()
 
 
-def test_without_scripts_and_on_paper_there_is_a_picture(chromium, tmp_path):
-    page = open_page(chromium, tmp_path, java_script_enabled=False)
-    assert page.locator(".pg-still svg").is_visible()
-    assert page.locator(".pg-still figcaption").inner_text() == playground.STILL_SENTENCE
+@pytest.mark.parametrize("preset", playground.presets())
+def test_without_scripts_and_on_paper_there_is_the_presets_own_picture(chromium, tmp_path, preset):
+    page = open_page(chromium, tmp_path, preset, java_script_enabled=False)
+    spheres = page.locator(".pg-still svg").all()
+    assert all(sphere.is_visible() for sphere in spheres)
+    said = page.locator(".pg-still figcaption").inner_text()
+    assert playground.watch(preset) in said
     page.close()
-    page = open_page(chromium, tmp_path)
+    page = open_page(chromium, tmp_path, preset)
     assert not page.locator(".pg-still").is_visible()
+    learners = page.locator(".pg-learner")
+    assert len(spheres) == learners.count()
+    # What is said of the still picture is what the page says of the preset.
+    assert page.locator(".pg-watch span").inner_text() == playground.watch(preset)
     page.emulate_media(media="print")
-    assert page.locator(".pg-still svg").is_visible()
+    assert page.locator(".pg-still svg").first.is_visible()
     assert not page.locator(".pg-app").is_visible()
     page.close()
 
 
-def test_the_picture_is_what_the_engine_draws(chromium, tmp_path):
-    """To write it anew: put what this test draws into still.svg."""
-    parts = [playground.read(f"{name}.js") for name in [*playground.ENGINE, "turn", "still"]]
-    page = open_page(chromium, tmp_path, script=f"<script>{''.join(parts)}\n</script>")
-    drawn = page.evaluate("stillPicture()")
+def test_every_playground_of_the_book_has_a_picture():
+    used = set()
+    for path in (ROOT / "book").iterdir():
+        if path.suffix in (".ipynb", ".md"):
+            text = path.read_text(encoding="utf-8")
+            used |= set(re.findall(r"\{playground\}\W+n?\W*:preset: (\w+)", text))
+    assert len(used) > 3
+    assert used <= set(playground.presets())
+    pictures = [playground.read(f"still-{preset}.html") for preset in playground.presets()]
+    assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize("preset", playground.presets())
+def test_the_picture_is_what_the_engine_draws(chromium, preset):
+    assert stills.drawn(chromium, preset) == playground.read(f"still-{preset}.html"), (
+        "run: python _ext/stills.py"
+    )
+
+
+@pytest.mark.parametrize("width", [643, 390])
+def test_the_pictures_text_can_be_read(chromium, tmp_path, width):
+    """On paper three spheres stand side by side; on a phone one below the other."""
+    page = open_page(
+        chromium, tmp_path, java_script_enabled=False, viewport={"width": width, "height": 900}
+    )
+    boxes = [sphere.bounding_box() for sphere in page.locator(".pg-still svg").all()]
     page.close()
-    assert drawn == playground.read("still.svg")
+    assert len({box["y"] for box in boxes}) == (1 if width == 643 else 3)
+    assert 13 * min(box["width"] for box in boxes) / 230 > 10.9
 
 
 def test_two_on_one_page(chromium, tmp_path):

@@ -88,8 +88,21 @@ const PRESETS = {
   },
 };
 
+// How the learners are called, in order.
+const LETTERS = ["A", "B", "C"];
+
 /** The settings of a preset in full, as `makeWorld` takes them. */
 function presetSettings(name) {
   const { learners, data, shift } = { ...DEFAULTS, ...PRESETS[name] };
   return { ...DEFAULTS, data, shift, learners: learners.map((learner) => ({ ...LEARNER, ...learner })) };
+}
+
+/** A learner in words: its loss, and what else sets it apart. */
+function describe(settings, k) {
+  const { loss, share, width } = settings.learners[k];
+  const widths = new Set(settings.learners.map((learner) => learner.width));
+  const parts = [LOSSES[loss].name];
+  if (LOSSES[loss].hard) parts.push(`nearest ${Math.round(100 * share)} %`);
+  if (widths.size > 1) parts.push("width " + width);
+  return parts.join(", ");
 }
