@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+import book_files
+import book_labels
+import executed_chapters
 import nbformat
+import plain_markdown
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from offline_assets import mathjax
@@ -107,7 +111,7 @@ class Student(colab.Writer):
             return ""
         text = super().directive(kind, title, lines)
         if kind == "exercise":
-            options, _ = colab.split_options(lines)
+            options, _ = plain_markdown.split_options(lines)
             text += "\n\n"
             for answer in self.answer_kinds(title, text):
                 text += f"{MARK}{answer} {options['label']}{MARK}"
@@ -172,12 +176,12 @@ class Slides(colab.Writer):
         if kind in ("prf:proof", "solution"):
             return ""
         text = super().directive(kind, title, lines)
-        if kind == "dropdown" and text.split() == colab.fold(title, "").split():
+        if kind == "dropdown" and text.split() == plain_markdown.fold(title, "").split():
             return ""  # it held nothing but a proof
         if kind == "exercise":
             name = text.partition("**.**")[0]
             return f"- {name.lstrip('*').replace('**', '')}"
-        if kind in colab.NUMBERED:
+        if kind in book_labels.NUMBERED:
             return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
         return text
 
@@ -199,7 +203,7 @@ class Slides(colab.Writer):
         if path.exists():
             ran = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
         found: list[Section] = []
-        for cell in colab.source(name).cells:
+        for cell in book_files.source(name).cells:
             if cell.cell_type == "code" and not UNSEEN & set(cell.metadata.get("tags", [])):
                 found[-1].figures += self.figures(ran.get(cell.id, cell))
             elif cell.cell_type == "markdown":
@@ -243,7 +247,7 @@ class Slides(colab.Writer):
     def deck(self, name: str, executed: Path) -> str:
         """A chapter's slides as one HTML file."""
         opening, *sections = self.sections(name, executed)
-        number = colab.chapters().index(name) + 1
+        number = book_files.chapters().index(name) + 1
         slides = [
             Slide(
                 f"{number}. {opening.heading}", [opening.blocks[0], f"*{self.title()}*"], level="h1"
@@ -346,7 +350,7 @@ def documents(writer: colab.Writer) -> dict[str, str]:
     """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of
     each.
     """
-    page = (colab.ROOT / "book" / "lecturers_guide.md").read_text()
+    page = (book_files.ROOT / "book" / "lecturers_guide.md").read_text()
     top, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     (lab,) = (part for part in parts if part.startswith("## A lab"))
     (exam,) = (part for part in parts if part.startswith("## Questions for an examination"))
@@ -373,8 +377,8 @@ def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
     slides = Slides()
     for writer in (student, solved, slides):
         writer.values = values
-    texts = {"README.md": README.format(title=slides.title(), site=colab.site())}
-    for number, name in enumerate(colab.chapters(), 1):
+    texts = {"README.md": README.format(title=slides.title(), site=book_files.site())}
+    for number, name in enumerate(book_files.chapters(), 1):
         file = f"{number:02}_{name}"
         texts[f"students/{file}.ipynb"] = nbformat.writes(student.notebook(name)) + "\n"
         texts[f"lecturer/solutions/{file}.ipynb"] = nbformat.writes(solved.notebook(name)) + "\n"
@@ -386,7 +390,7 @@ def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
     for name, path in mathjax().items():
         found[f"slides/mathjax/{name}"] = path.read_bytes()
     for name in ("LICENSE", "LICENSE-TEXT.md"):
-        found[name] = (colab.ROOT / name).read_bytes()
+        found[name] = (book_files.ROOT / name).read_bytes()
     return found
 
 
@@ -413,7 +417,7 @@ def write(path: Path, found: dict[str, bytes]) -> None:
 
 
 if __name__ == "__main__":
-    target = colab.ROOT / "_build" / "course.zip"
+    target = book_files.ROOT / "_build" / "course.zip"
     target.parent.mkdir(exist_ok=True)
-    write(target, files(colab.executed_values(), colab.ROOT / "_executed"))
+    write(target, files(executed_chapters.executed_values(), book_files.ROOT / "_executed"))
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urljoin, urlsplit
 
+import book_files
+import executed_chapters
 import pytest
 import yaml
 
@@ -238,7 +240,7 @@ def test_every_link_within_the_book_leads_somewhere(site):
 def test_every_launch_button_opens_a_notebook_that_is_there():
     link = re.compile(r'href="https://colab\.research\.google\.com/[^"]*/colab/([^"]+)"')
     launched = {name: link.findall((HTML / name).read_text()) for name in PAGES}
-    copies = {path.name for path in Path(colab.ROOT, "colab").glob("*.ipynb")}
+    copies = {path.name for path in Path(book_files.ROOT, "colab").glob("*.ipynb")}
     assert {name for names in launched.values() for name in names} == copies
 
 
@@ -270,15 +272,15 @@ def test_every_page_says_whose_it_is_and_has_a_picture_for_links():
         found = dict(re.findall(r'<meta property="og:(site_name|image)" content="([^"]+)"', head))
         if name not in ("genindex.html", "search.html", "404.html"):
             assert found["site_name"] == config["title"], name
-            assert found["image"].startswith(colab.site() + "/_static/"), name
-            assert (HTML / found["image"].removeprefix(colab.site() + "/")).is_file(), name
+            assert found["image"].startswith(book_files.site() + "/_static/"), name
+            assert (HTML / found["image"].removeprefix(book_files.site() + "/")).is_file(), name
 
 
 def test_the_colab_copy_quotes_the_runs_that_are_here():
     """Other numbers may differ in their last digits from machine to machine; those of stored runs
     may not.
     """
-    executed, quoted = colab.executed_values(), colab.Writer().values
+    executed, quoted = executed_chapters.executed_values(), colab.Writer().values
     names = {
         name
         for name in executed

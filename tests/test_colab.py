@@ -7,13 +7,16 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import book_files
+import book_labels
+import executed_chapters
 import nbformat
 import pytest
 
 import colab
 
-ROOT = colab.ROOT
-each_chapter = pytest.mark.parametrize("name", colab.chapters())
+ROOT = book_files.ROOT
+each_chapter = pytest.mark.parametrize("name", book_files.chapters())
 
 
 def read(name):
@@ -31,9 +34,9 @@ def test_not_stale(name, writer):
 
 
 def test_nothing_else_lies_there():
-    assert {path.stem for path in (ROOT / "colab").glob("*.ipynb")} == set(colab.chapters())
+    assert {path.stem for path in (ROOT / "colab").glob("*.ipynb")} == set(book_files.chapters())
     assert set(colab.Writer().values) == {
-        body for name in colab.chapters() for body in colab.asked(name)
+        body for name in book_files.chapters() for body in executed_chapters.asked(name)
     }
 
 
@@ -57,7 +60,7 @@ def test_says_how_long_it_takes(name):
 @each_chapter
 def test_the_same_code(name):
     code = [cell.source for cell in read(name).cells if cell.cell_type == "code"]
-    book = [cell for cell in colab.source(name).cells if cell.cell_type == "code"]
+    book = [cell for cell in book_files.source(name).cells if cell.cell_type == "code"]
     expected = []
     for cell in colab.seen_cells(book):
         folded = {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))
@@ -85,7 +88,7 @@ def test_a_hidden_cell_that_a_later_one_needs_is_folded():
 def test_below_each_figure_stands_its_caption(name, writer):
     cells = read(name).cells
     figures = {}
-    for cell in colab.source(name).cells:
+    for cell in book_files.source(name).cells:
         if "figure" in cell.metadata.get("mystnb", {}) and "remove-cell" not in cell.metadata.get(
             "tags", []
         ):
@@ -113,7 +116,7 @@ def test_the_title_comes_first_and_then_the_link_and_the_installation(name):
 
 
 def test_labels_are_numbered_kind_by_kind():
-    numbering = colab.Numbering(3, "page.html")
+    numbering = book_labels.Numbering(3, "page.html")
     text = (
         "$$ (eq-one)\n```{figure} x.svg\n:alt: none\n:name: fig-one\n```\n(sec-one)=\n$$ (eq-two)"
     )
@@ -127,7 +130,7 @@ def test_labels_are_numbered_kind_by_kind():
 
 
 def test_every_reference_is_known(writer):
-    assert all(url.startswith(colab.site()) for _, url in writer.labels.values())
+    assert all(url.startswith(book_files.site()) for _, url in writer.labels.values())
     with pytest.raises(ValueError, match="no plain form for the role 'abbr'"):
         writer.text("{abbr}`x`")
     with pytest.raises(ValueError, match="no plain form for the directive 'mermaid'"):

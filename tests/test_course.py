@@ -7,20 +7,22 @@ import zipfile
 from itertools import pairwise
 from pathlib import Path
 
+import book_files
 import browser
 import course
+import executed_chapters
 import nbformat
 import pytest
 
 import colab
 
-CHAPTERS = colab.chapters()
+CHAPTERS = book_files.chapters()
 FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
 each_chapter = pytest.mark.parametrize(
     ("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS
 )
 VALUES = {
-    body: "1.5" for name in CHAPTERS for body in colab.asked(name)
+    body: "1.5" for name in CHAPTERS for body in executed_chapters.asked(name)
 }  # made up: chapters are not executed here
 DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5"><path d="M0 0L9 5" stroke="gray"/></svg>'
 SQUARE = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
@@ -36,7 +38,7 @@ def executed(folder):
     """The first chapter as if it had been executed: its first figure, and HTML with a script beside
     it.
     """
-    book = colab.source(CHAPTERS[0])
+    book = book_files.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     for kind, data in (("image/svg+xml", DRAWING), ("text/html", HTML)):
         cell.outputs.append(nbformat.v4.new_output("display_data", {kind: data}))
@@ -66,10 +68,10 @@ def prose(path):
 
 def solutions(name, writer):
     """The lines of a chapter's solutions that are long enough to be told from others."""
-    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    text = "\n".join(cell.source for cell in book_files.source(name).cells)
     found = re.findall(r"^(`{3,})\{solution\}.*\n((?:.*\n)*?)\1$", text, re.MULTILINE)
     code = set()
-    for cell in colab.source(name).cells:
+    for cell in book_files.source(name).cells:
         if cell.cell_type == "code":
             code.update(cell.source.splitlines())
     lines = []
@@ -130,7 +132,7 @@ def test_solutions_are_with_the_lecturer_alone(name, file, folder):
 @each_chapter
 def test_an_empty_cell_follows_each_exercise(name, file, folder):
     cells = notebook(folder / "students" / f"{file}.ipynb").cells
-    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    text = "\n".join(cell.source for cell in book_files.source(name).cells)
     exercises = re.findall(
         r"^(`{3,})\{exercise\} (\w+).*\n:label: (\S+)\n((?:.*\n)*?)\1$", text, re.MULTILINE
     )
@@ -203,7 +205,7 @@ def test_a_slide_for_each_section():
     writer.values = VALUES
     for name in CHAPTERS:
         text = "\n".join(
-            cell.source for cell in colab.source(name).cells if cell.cell_type == "markdown"
+            cell.source for cell in book_files.source(name).cells if cell.cell_type == "markdown"
         )
         bare = re.sub(r"^(`{3,}).*\n[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
         sections = writer.sections(name, Path("nowhere"))
@@ -231,7 +233,7 @@ def test_slides_leave_no_empty_fold():
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
-    book = colab.source(CHAPTERS[0])
+    book = book_files.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     cell.outputs.append(nbformat.v4.new_output("display_data", {"image/svg+xml": DRAWING}))
     slides = course.Slides()
