@@ -1,19 +1,22 @@
 """Write colab/NAME.ipynb from every chapter: the same notebook in the plain Markdown that Colab can
-show.
+show, with the pictures of the book's own run.
 
-python _ext/colab.py [--values]: with --values the numbers in the text are taken anew from the
-chapters as executed by `make book`, and kept in colab/values.json; without, those kept there are
-used. A first cell installs the library where it is missing.
+python _ext/colab.py [--values]: with --values the numbers in the text and the cells' outputs are
+taken anew from the chapters as executed by `make book`, and kept in colab/values.json and in the
+notebooks; without, those kept there are used, the outputs of cells whose code has not changed. A
+first cell installs the library where it is missing.
 """
 
 import ast
 import json
 import sys
+from pathlib import Path
 
+import kept_outputs
 import nbformat
 import yaml
 from book_files import ROOT, chapters, repository, site, source
-from executed_chapters import executed_values
+from executed_chapters import executed_chapter, executed_values
 from plain_markdown import PlainMarkdown
 
 FOLDED = "#@title Run this cell. Its code is folded."  # Colab's own sign for a folded cell
@@ -74,6 +77,16 @@ class Writer(PlainMarkdown):
             return ""
         return f"{self.labels[figure['name']][0]}. {self.text(figure['caption'])}"
 
+    def addresses(self, name: str) -> dict[str, str]:
+        """Where the book shows what each cell of a chapter gives, by the cells' ids."""
+        found = {}
+        for cell in source(name).cells:
+            figure = cell.metadata.get("mystnb", {}).get("figure")
+            found[cell.id] = f"{site()}/book/{name}.html"
+            if figure:
+                found[cell.id] = self.labels[figure["name"]][1]
+        return found
+
     def link(self, name: str) -> str:
         """Where the notebook is from, and how long it takes."""
         return (
@@ -128,14 +141,36 @@ def names_in(code: str) -> tuple[set[str], set[str]]:
     return defined, used
 
 
-def main() -> None:
-    (ROOT / "colab").mkdir(exist_ok=True)
-    if "--values" in sys.argv[1:]:
-        text = json.dumps(executed_values(), indent=1, sort_keys=True, ensure_ascii=False)
-        (ROOT / "colab" / "values.json").write_text(text + "\n")
-    writer = Writer()
+def write(writer: Writer, folder: Path, draw: kept_outputs.Draw | None = None) -> None:
+    """Write all chapters' notebooks into a folder, and keep the outputs of those that lie there.
+
+    draw: what makes a picture of a drawing; with it the outputs are those of the executed chapters.
+    """
     for name in chapters():
-        nbformat.write(writer.notebook(name), ROOT / "colab" / f"{name}.ipynb")
+        path = folder / f"{name}.ipynb"
+        notebook = writer.notebook(name)
+        if draw:
+            ran = executed_chapter(name)
+            outputs = kept_outputs.executed(ran, source(name), draw, writer.addresses(name))
+        else:
+            outputs = kept_outputs.stored(path, notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = outputs.get(cell.id, [])
+        kept_outputs.describe(notebook, kept_outputs.alternative_texts(source(name)))
+        nbformat.write(notebook, path)
+
+
+def main() -> None:
+    folder = ROOT / "colab"
+    folder.mkdir(exist_ok=True)
+    if "--values" not in sys.argv[1:]:
+        write(Writer(), folder)
+        return
+    text = json.dumps(executed_values(), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / "values.json").write_text(text + "\n")
+    with kept_outputs.drawing() as draw:
+        write(Writer(), folder, draw)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the chapters gave when `make book` executed them: the numbers that their text asks for."""
+"""What the chapters gave when `make book` executed them, and of it the numbers in their text."""
 
 import ast
 
@@ -7,13 +7,18 @@ from book_files import ROOT, chapters, source
 from plain_markdown import ROLE
 
 
+def executed_chapter(name: str) -> nbformat.NotebookNode:
+    """A chapter with what its cells gave."""
+    return nbformat.read(ROOT / "_executed" / f"{name}.ipynb", as_version=4)
+
+
 def executed_values() -> dict[str, str]:
     """Every number that a chapter's text asks for, as it asks for it, from the chapters that `make
     book` executed.
     """
     glued = {}
     for name in chapters():
-        for cell in nbformat.read(ROOT / "_executed" / f"{name}.ipynb", as_version=4).cells:
+        for cell in executed_chapter(name).cells:
             for output in cell.get("outputs", []):
                 scrapbook = output.get("metadata", {}).get("scrapbook")
                 if scrapbook:

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import book_files
 import executed_chapters
+import kept_outputs
+import nbformat
 import pytest
 import yaml
 
@@ -290,6 +292,26 @@ def test_the_colab_copy_quotes_the_runs_that_are_here():
     assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, (
         "run: make colab"
     )
+
+
+@pytest.mark.parametrize("name", book_files.chapters())
+def test_the_colab_copy_shows_the_chapters_pictures(name):
+    """That they are there, not that they are the same: another machine may draw a line a pixel off."""
+    copy = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=4)
+    kept = {cell.id: cell.outputs for cell in copy.cells if cell.cell_type == "code"}
+    drawn = {}
+    for cell in executed_chapters.executed_chapter(name).cells:
+        hidden = kept_outputs.NOT_SHOWN & set(cell.metadata.get("tags", []))
+        if cell.cell_type == "code" and not hidden:
+            drawn[cell.id] = pictures(cell.outputs, "image/svg+xml")
+    assert sum(drawn.values()) > 1
+    found = {cell: pictures(kept[cell], "image/png") for cell in drawn}
+    assert found == drawn, "run: make colab"
+
+
+def pictures(outputs, kind):
+    """How many of a cell's outputs are pictures of that kind."""
+    return sum(kind in output.get("data", {}) for output in outputs)
 
 
 def test_search_finds_the_temperature(look, site):
