@@ -13,6 +13,7 @@ import course
 import executed_chapters
 import nbformat
 import pytest
+import slides
 
 import colab
 
@@ -201,7 +202,7 @@ def test_slides_name_no_other_host(file, folder):
 
 
 def test_a_slide_for_each_section():
-    writer = course.Slides()
+    writer = slides.Slides()
     writer.values = VALUES
     for name in CHAPTERS:
         text = "\n".join(
@@ -222,47 +223,70 @@ def test_a_slide_for_each_section():
 
 
 def test_slides_leave_no_empty_fold():
-    slides = course.Slides()
+    lecture = slides.Slides()
     proof = "````{prf:proof}\nThe idea is simple.\n````"
     alone = f"Before.\n\n`````{{dropdown}} Proof\n{proof}\n`````\n\nAfter."
-    assert slides.text(alone).split() == ["Before.", "After."]
+    assert lecture.text(alone).split() == ["Before.", "After."]
     beside = f"`````{{dropdown}} Why\nLook at it.\n\n{proof}\n`````"
-    assert "<summary>Why</summary>" in slides.text(beside)
-    assert "Look at it." in slides.text(beside)
-    assert "The idea" not in slides.text(beside)
+    assert "<summary>Why</summary>" in lecture.text(beside)
+    assert "Look at it." in lecture.text(beside)
+    assert "The idea" not in lecture.text(beside)
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
     book = book_files.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     cell.outputs.append(nbformat.v4.new_output("display_data", {"image/svg+xml": DRAWING}))
-    slides = course.Slides()
-    slides.values = VALUES
+    lecture = slides.Slides()
+    lecture.values = VALUES
     cell.metadata["mystnb"]["figure"]["caption"] = "**It falls.** Two lines against time."
-    (figure,) = slides.figures(cell)
+    (figure,) = lecture.figures(cell)
     assert figure.finding == "It falls."
     assert "Two lines" not in figure.html
     cell.metadata["mystnb"]["figure"]["caption"] = "Two lines against time."
-    (figure,) = slides.figures(cell)
+    (figure,) = lecture.figures(cell)
     assert figure.finding == ""
     assert "Two lines against time." in figure.html
 
 
 def test_a_sections_slides():
-    figure = course.Figure("<figure></figure>", "It falls.")
+    figure = slides.Figure("<figure></figure>", "It falls.")
     text = "One line of text.\n\nAnother line."
 
     def blocks(**parts):
-        section = course.Section("It rises", **parts)
-        return [slide.blocks for slide in course.section_slides(section)]
+        section = slides.Section("It rises", **parts)
+        return [slide.blocks for slide in slides.section_slides(section)]
 
     def lead(sentence):
-        return f"{course.LEAD}\n\n{sentence}\n\n</div>"
+        return f"{slides.LEAD}\n\n{sentence}\n\n</div>"
 
-    assert blocks(blocks=course.split_blocks(text)) == [[lead("One line of text.")]]
-    assert blocks(blocks=course.split_blocks(text), figures=[figure]) == [[lead("It falls.")]]
+    assert blocks(blocks=slides.split_blocks(text)) == [[lead("One line of text.")]]
+    assert blocks(blocks=slides.split_blocks(text), figures=[figure]) == [[lead("It falls.")]]
     assert blocks(blocks=["One line of text.", "$$x$$"]) == [["$$x$$"]]
     assert blocks() == []
+
+
+def test_a_tall_figure_stands_beside_its_heading():
+    def drawing(width, height):
+        return {"image/svg+xml": f'<svg viewBox="0 0 {width} {height}"></svg>'}
+
+    assert slides.is_tall_drawing(drawing(345, 390))
+    assert not slides.is_tall_drawing(drawing(345, 180))
+    assert not slides.is_tall_drawing({"text/html": "<p>no drawing</p>"})
+    figure = slides.Figure("<figure></figure>", "It falls.", is_tall=True)
+    (slide,) = slides.section_slides(slides.Section("It rises", figures=[figure]))
+    html = slides.slide_html(slide, 1, 2)
+    said, _, body = html.partition('<div class="body">')
+    assert 'class="tall"' in said
+    assert "It rises" in said
+    assert "It falls." in said
+    assert body == "<figure></figure></div></section>"
+
+
+def test_a_slide_announces_nothing_that_does_not_follow():
+    text = "We ran three. Of their 42 runs none is finished. To train one grid:"
+    assert slides.without_announcement(text) == "We ran three. Of their 42 runs none is finished."
+    assert slides.without_announcement("We ran three.") == "We ran three."
 
 
 @pytest.fixture
@@ -301,6 +325,11 @@ def test_slides_open_offline_and_fit(file, opened):
       ...slides.filter((s) => s.scrollWidth > s.clientWidth + 1).map((s) => "wide: " + s.innerText),
       ...[...document.querySelectorAll(".body")].filter((b) => b.scrollHeight > b.clientHeight + 1)
         .map((b) => "long: " + b.innerText),
+      ...[...document.querySelectorAll("section > *")].filter((e) => {
+        const slide = e.parentElement.getBoundingClientRect();
+        const own = e.getBoundingClientRect();
+        return own.top < slide.top || own.bottom > slide.bottom || own.right > slide.right;
+      }).map((e) => "outside: " + e.innerText),
     ]""")
     formulas = page.locator(".math").count()
     assert page.locator(".math:has(mjx-container)").count() == formulas
