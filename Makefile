@@ -26,7 +26,7 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(MAKE) book
 	$(BIN)/python -m pytest tests/test_book.py
 
-colab: $(EXECUTED) ## write the notebooks for Colab anew
+colab: $(EXECUTED) ## write the notebooks for Colab anew, with their pictures; needs Chromium
 	$(BIN)/python _ext/colab.py --values
 
 course: $(EXECUTED) ## write _build/course.zip: notebooks for students, solutions, slides, lecturer's material

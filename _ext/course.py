@@ -11,9 +11,12 @@ import zipfile
 from html import escape
 from pathlib import Path
 
+import book_files
+import executed_chapters
 import nbformat
+import plain_markdown
+import slides
 from offline_assets import mathjax
-from slides import Slides, render
 
 import colab
 
@@ -54,7 +57,7 @@ class Student(colab.Writer):
             return ""
         text = super().directive(kind, title, lines)
         if kind == "exercise":
-            options, _ = colab.split_options(lines)
+            options, _ = plain_markdown.split_options(lines)
             text += "\n\n"
             for answer in self.answer_kinds(title, text):
                 text += f"{MARK}{answer} {options['label']}{MARK}"
@@ -114,7 +117,7 @@ def documents(writer: colab.Writer) -> dict[str, str]:
     """The lecturer's guide, cut into what is handed out and what is kept: path and Markdown of
     each.
     """
-    page = (colab.ROOT / "book" / "lecturers_guide.md").read_text()
+    page = (book_files.ROOT / "book" / "lecturers_guide.md").read_text()
     top, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     (lab,) = (part for part in parts if part.startswith("## A lab"))
     (exam,) = (part for part in parts if part.startswith("## Questions for an examination"))
@@ -138,15 +141,15 @@ def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
     """
     student = Student()
     solved = Solved()
-    slides = Slides()
-    for writer in (student, solved, slides):
+    lecture = slides.Slides()
+    for writer in (student, solved, lecture):
         writer.values = values
-    texts = {"README.md": README.format(title=slides.title(), site=colab.site())}
-    for number, name in enumerate(colab.chapters(), 1):
+    texts = {"README.md": README.format(title=lecture.title(), site=book_files.site())}
+    for number, name in enumerate(book_files.chapters(), 1):
         file = f"{number:02}_{name}"
         texts[f"students/{file}.ipynb"] = nbformat.writes(student.notebook(name)) + "\n"
         texts[f"lecturer/solutions/{file}.ipynb"] = nbformat.writes(solved.notebook(name)) + "\n"
-        texts[f"slides/{file}.html"] = slides.deck(name, executed)
+        texts[f"slides/{file}.html"] = lecture.deck(name, executed)
     for path, text in documents(solved).items():
         texts[f"{path}.md"] = text
         texts[f"{path}.html"] = page_html(text)
@@ -154,7 +157,7 @@ def files(values: dict[str, str], executed: Path) -> dict[str, bytes]:
     for name, path in mathjax().items():
         found[f"slides/mathjax/{name}"] = path.read_bytes()
     for name in ("LICENSE", "LICENSE-TEXT.md"):
-        found[name] = (colab.ROOT / name).read_bytes()
+        found[name] = (book_files.ROOT / name).read_bytes()
     return found
 
 
@@ -162,7 +165,7 @@ def page_html(text: str) -> str:
     """A document as a page. Its formulas are set by the MathJax beside the slides; all such
     documents lie in lecturer/.
     """
-    body = render(text)
+    body = slides.render(text)
     script = ""
     if 'class="math' in body:
         script = '<script defer src="../slides/mathjax/tex-chtml.js"></script>'
@@ -181,7 +184,7 @@ def write(path: Path, found: dict[str, bytes]) -> None:
 
 
 if __name__ == "__main__":
-    target = colab.ROOT / "_build" / "course.zip"
+    target = book_files.ROOT / "_build" / "course.zip"
     target.parent.mkdir(exist_ok=True)
-    write(target, files(colab.executed_values(), colab.ROOT / "_executed"))
+    write(target, files(executed_chapters.executed_values(), book_files.ROOT / "_executed"))
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

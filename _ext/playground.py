@@ -8,8 +8,8 @@ In a MyST page,
     ```
 
 puts one into the page. Its styles, its markup and its scripts are written into the page once,
-before its first playground. Without scripts, on paper, and in other formats than HTML it is a still
-picture with a sentence.
+before its first playground. Without scripts and on paper it is a still picture of its preset with
+what is to be seen in it (see stills.py); in other formats than HTML it is that text alone.
 """
 
 import json
@@ -27,11 +27,6 @@ VIEW = ["turn", "draw", "panels", "controls", "view", "hands", "mount"]
 EXPORTS = (
     "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, "
     "PRESETS, presetSettings, readAddress, stepWorld, writeAddress"
-)
-STILL_SENTENCE = (
-    "A still picture of three encoders after 600 steps on the same points: at τ = 0.05 the points "
-    "cover the sphere evenly, at τ = 2 each class is one tight clump. With scripts, the encoders "
-    "train in this page."
 )
 
 
@@ -69,11 +64,11 @@ def once() -> str:
 
 def root(preset: str) -> str:
     """One playground's place in the page, with the still picture for readers without scripts."""
-    still = read("still.svg")
+    still = read(f"still-{preset}.html")
     return (
         f'<div class="pg tex2jax_ignore mathjax_ignore" data-preset="{preset}">\n'
         f'<figure class="pg-still">{still}'
-        f"<figcaption>{STILL_SENTENCE}</figcaption></figure>\n</div>\n"
+        f"<figcaption>{still_sentence(preset)}</figcaption></figure>\n</div>\n"
     )
 
 
@@ -89,6 +84,21 @@ def starter() -> str:
 def presets() -> list[str]:
     """The presets' names, as presets.js lists them."""
     return re.findall(r"^  (\w+): \{$", read("presets.js"), flags=re.MULTILINE)
+
+
+def watch(preset: str) -> str:
+    """What presets.js says is to be seen in a preset."""
+    block = read("presets.js").partition(f"\n  {preset}: {{\n")[2].partition("\n  },\n")[0]
+    strings = block.partition("watch:")[2].partition("steps:")[0]
+    return "".join(re.findall(r'"([^"]*)"', strings))
+
+
+def still_sentence(preset: str) -> str:
+    """What stands below a preset's still picture."""
+    return (
+        f"A still picture of the points at the end. {watch(preset)} In a browser with scripts they "
+        "move: the encoders train in the page."
+    )
 
 
 class Playground(SphinxDirective):
@@ -109,9 +119,10 @@ class Playground(SphinxDirective):
         if not seen:
             html = once() + html + starter()
             self.env.temp_data["playground"] = True
-        still = nodes.paragraph(text=STILL_SENTENCE)
-        only = nodes.container("", still, classes=["playground-still"])
-        self.env.note_dependency(str(FOLDER / "view.js"))
+        text = f"In the book's web pages, encoders train here. {watch(preset)}"
+        only = nodes.container("", nodes.paragraph(text=text), classes=["playground-still"])
+        for name in ("presets.js", f"still-{preset}.html"):
+            self.env.note_dependency(str(FOLDER / name))
         return [nodes.raw("", html, format="html"), NotHtml("", only)]
 
 

@@ -1,5 +1,8 @@
-"""The slides of a chapter, as one HTML file that needs no network: what its text displays, and its
-figures with their findings. `course` puts them into the archive.
+"""The slides of a chapter: its statements, equations, boxes and figures, each with the heading that
+says what was found.
+
+A chapter becomes one HTML file, which needs no network but the MathJax beside it; slides.html is
+its frame.
 """
 
 import base64
@@ -8,7 +11,10 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+import book_files
+import book_labels
 import nbformat
+import plain_markdown
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
@@ -23,6 +29,7 @@ UNSEEN = {"remove-cell", "remove-output", "hide-output", "hide-cell"}  # not for
 # What a slide shows of a text.
 DISPLAYED = re.compile(r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|")
 ROWS = 9  # of a table on a slide
+TALL = 1.55  # width by height, up to which a drawing is larger beside its heading than below it
 ROOM = 4  # equations on one slide; a statement takes the room of two
 
 
@@ -42,10 +49,14 @@ MARKDOWN = (
 
 @dataclass
 class Figure:
-    """What a cell shows, in HTML, and what is to be seen in it, in Markdown."""
+    """What a cell shows, in HTML, and what is to be seen in it, in Markdown.
+
+    is_tall: whether it needs the whole height of a slide, its heading beside it.
+    """
 
     html: str
     finding: str = ""
+    is_tall: bool = False
 
 
 @dataclass
@@ -59,14 +70,15 @@ class Section:
 
 @dataclass
 class Slide:
-    """A slide: a heading of level "h1" or "h2", blocks of Markdown, and below them at most one
-    figure in HTML.
+    """A slide: a heading of level "h1" or "h2", blocks of Markdown, and at most one figure in HTML,
+    which stands below them, or beside them where it is tall.
     """
 
     heading: str
     blocks: list[str]
     figure: str = ""
     level: str = "h2"
+    is_tall: bool = False
 
 
 class Slides(colab.Writer):
@@ -78,12 +90,12 @@ class Slides(colab.Writer):
         if kind in ("prf:proof", "solution"):
             return ""
         text = super().directive(kind, title, lines)
-        if kind == "dropdown" and text.split() == colab.fold(title, "").split():
+        if kind == "dropdown" and text.split() == plain_markdown.fold(title, "").split():
             return ""  # it held nothing but a proof
         if kind == "exercise":
             name = text.partition("**.**")[0]
             return f"- {name.lstrip('*').replace('**', '')}"
-        if kind in colab.NUMBERED:
+        if kind in book_labels.NUMBERED:
             return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
         return text
 
@@ -105,7 +117,7 @@ class Slides(colab.Writer):
         if path.exists():
             ran = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
         found: list[Section] = []
-        for cell in colab.source(name).cells:
+        for cell in book_files.source(name).cells:
             if cell.cell_type == "code" and not UNSEEN & set(cell.metadata.get("tags", [])):
                 found[-1].figures += self.figures(ran.get(cell.id, cell))
             elif cell.cell_type == "markdown":
@@ -139,17 +151,18 @@ class Slides(colab.Writer):
             image = image_address(data)
             if image:
                 html = f'<figure><img alt="{alt}" src="{image}">{below}</figure>'
-                shown.append(Figure(html, finding or ""))
+                shown.append(Figure(html, finding or "", is_tall_drawing(data)))
             elif "text/html" in data:
                 html = f'<div class="html">{data["text/html"]}</div>'
                 html = f'<figure class="shown">{html}{below}</figure>'
-                shown.append(Figure(html, finding or ""))
+                moves = "<script" in data["text/html"]
+                shown.append(Figure(html, finding or "", moves))
         return shown
 
     def deck(self, name: str, executed: Path) -> str:
         """A chapter's slides as one HTML file."""
         opening, *sections = self.sections(name, executed)
-        number = colab.chapters().index(name) + 1
+        number = book_files.chapters().index(name) + 1
         slides = [
             Slide(
                 f"{number}. {opening.heading}", [opening.blocks[0], f"*{self.title()}*"], level="h1"
@@ -182,6 +195,15 @@ def image_address(data: dict) -> str:
     return ""
 
 
+def is_tall_drawing(data: dict) -> bool:
+    """Whether an output is a drawing that would be small below a heading, since it is narrow."""
+    box = re.search(r'viewBox="\S+ \S+ (\S+) (\S+)"', data.get("image/svg+xml", ""))
+    if not box:
+        return False
+    width, height = map(float, box.groups())
+    return width < TALL * height
+
+
 def section_slides(section: Section) -> list[Slide]:
     """A section's slides: what its text displays, then a slide for each figure. Its heading says
     what was found.
@@ -191,11 +213,16 @@ def section_slides(section: Section) -> list[Slide]:
     if displayed:
         slides += [Slide(section.heading, group) for group in group_blocks(displayed)]
     elif section.blocks and not section.figures:
-        slides.append(Slide(section.heading, [lead(section.blocks[0])]))
+        slides.append(Slide(section.heading, [lead(without_announcement(section.blocks[0]))]))
     for figure in section.figures:
         blocks = [lead(figure.finding)] if figure.finding else []
-        slides.append(Slide(section.heading, blocks, figure.html))
+        slides.append(Slide(section.heading, blocks, figure.html, is_tall=figure.is_tall))
     return slides
+
+
+def without_announcement(text: str) -> str:
+    """A text without a last sentence that announces what does not follow on the slide."""
+    return re.sub(r"(?<=[.?!]) [^.?!]*:$", "", text)
 
 
 def is_displayed(block: str) -> bool:
@@ -228,10 +255,15 @@ def group_blocks(blocks: list[str]) -> list[list[str]]:
 
 def slide_html(slide: Slide, place: int, count: int) -> str:
     kind = ' class="first"' if slide.level == "h1" else ""
+    heading = f"<{slide.level}>{inline(slide.heading)}</{slide.level}>"
+    text = render(*slide.blocks)
+    if slide.is_tall:
+        kind = ' class="tall"'
+        heading = f'<div class="said">{heading}{text}</div>'
+        text = ""
     return (
-        f'<section{kind} aria-label="{place} of {count}">'
-        f"<{slide.level}>{inline(slide.heading)}</{slide.level}>"
-        f'<div class="body">{render(*slide.blocks)}{slide.figure}</div></section>'
+        f'<section{kind} aria-label="{place} of {count}">{heading}'
+        f'<div class="body">{text}{slide.figure}</div></section>'
     )
 
 

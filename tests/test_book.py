@@ -9,6 +9,10 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urljoin, urlsplit
 
+import book_files
+import executed_chapters
+import kept_outputs
+import nbformat
 import pytest
 import yaml
 
@@ -244,7 +248,7 @@ def test_every_link_within_the_book_leads_somewhere(site):
 def test_every_launch_button_opens_a_notebook_that_is_there():
     link = re.compile(r'href="https://colab\.research\.google\.com/[^"]*/colab/([^"]+)"')
     launched = {name: link.findall((HTML / name).read_text()) for name in PAGES}
-    copies = {path.name for path in Path(colab.ROOT, "colab").glob("*.ipynb")}
+    copies = {path.name for path in Path(book_files.ROOT, "colab").glob("*.ipynb")}
     assert {name for names in launched.values() for name in names} == copies
 
 
@@ -276,15 +280,15 @@ def test_every_page_says_whose_it_is_and_has_a_picture_for_links():
         found = dict(re.findall(r'<meta property="og:(site_name|image)" content="([^"]+)"', head))
         if name not in ("genindex.html", "search.html", "404.html"):
             assert found["site_name"] == config["title"], name
-            assert found["image"].startswith(colab.site() + "/_static/"), name
-            assert (HTML / found["image"].removeprefix(colab.site() + "/")).is_file(), name
+            assert found["image"].startswith(book_files.site() + "/_static/"), name
+            assert (HTML / found["image"].removeprefix(book_files.site() + "/")).is_file(), name
 
 
 def test_the_colab_copy_quotes_the_runs_that_are_here():
     """Other numbers may differ in their last digits from machine to machine; those of stored runs
     may not.
     """
-    executed = colab.executed_values()
+    executed = executed_chapters.executed_values()
     quoted = colab.Writer().values
     names = {
         name
@@ -295,6 +299,26 @@ def test_the_colab_copy_quotes_the_runs_that_are_here():
     assert {name: quoted.get(name) for name in names} == {name: executed[name] for name in names}, (
         "run: make colab"
     )
+
+
+@pytest.mark.parametrize("name", book_files.chapters())
+def test_the_colab_copy_shows_the_chapters_pictures(name):
+    """That they are there, not that they are the same: another machine may be a pixel off."""
+    copy = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=4)
+    kept = {cell.id: cell.outputs for cell in copy.cells if cell.cell_type == "code"}
+    drawn = {}
+    for cell in executed_chapters.executed_chapter(name).cells:
+        hidden = kept_outputs.NOT_SHOWN & set(cell.metadata.get("tags", []))
+        if cell.cell_type == "code" and not hidden:
+            drawn[cell.id] = pictures(cell.outputs, "image/svg+xml")
+    assert sum(drawn.values()) > 1
+    found = {cell: pictures(kept[cell], "image/png") for cell in drawn}
+    assert found == drawn, "run: make colab"
+
+
+def pictures(outputs, kind):
+    """How many of a cell's outputs are pictures of that kind."""
+    return sum(kind in output.get("data", {}) for output in outputs)
 
 
 def test_search_finds_the_temperature(look, site):

@@ -7,22 +7,24 @@ import zipfile
 from itertools import pairwise
 from pathlib import Path
 
+import book_files
 import browser
 import course
+import executed_chapters
 import nbformat
 import pytest
 import slides
 
 import colab
 
-CHAPTERS = colab.chapters()
+CHAPTERS = book_files.chapters()
 FILES = [f"{number:02}_{name}" for number, name in enumerate(CHAPTERS, 1)]
 each_chapter = pytest.mark.parametrize(
     ("name", "file"), list(zip(CHAPTERS, FILES, strict=True)), ids=CHAPTERS
 )
 VALUES = {}  # made up: chapters are not executed here
 for name in CHAPTERS:
-    VALUES |= dict.fromkeys(colab.asked(name), "1.5")
+    VALUES |= dict.fromkeys(executed_chapters.asked(name), "1.5")
 DRAWING = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 5">'
     '<path d="M0 0L9 5" stroke="gray"/></svg>'
@@ -38,7 +40,7 @@ def executed(folder):
     """The first chapter as if it had been executed: its first figure, and HTML with a script beside
     it.
     """
-    book = colab.source(CHAPTERS[0])
+    book = book_files.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     for kind, data in (("image/svg+xml", DRAWING), ("text/html", HTML)):
         cell.outputs.append(nbformat.v4.new_output("display_data", {kind: data}))
@@ -68,10 +70,10 @@ def prose(path):
 
 def solutions(name, writer):
     """The lines of a chapter's solutions that are long enough to be told from others."""
-    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    text = "\n".join(cell.source for cell in book_files.source(name).cells)
     found = re.findall(r"^(`{3,})\{solution\}.*\n((?:.*\n)*?)\1$", text, re.MULTILINE)
     code = set()
-    for cell in colab.source(name).cells:
+    for cell in book_files.source(name).cells:
         if cell.cell_type == "code":
             code.update(cell.source.splitlines())
     lines = []
@@ -132,7 +134,7 @@ def test_solutions_are_with_the_lecturer_alone(name, file, folder):
 @each_chapter
 def test_an_empty_cell_follows_each_exercise(name, file, folder):
     cells = notebook(folder / "students" / f"{file}.ipynb").cells
-    text = "\n".join(cell.source for cell in colab.source(name).cells)
+    text = "\n".join(cell.source for cell in book_files.source(name).cells)
     exercises = re.findall(
         r"^(`{3,})\{exercise\} (\w+).*\n:label: (\S+)\n((?:.*\n)*?)\1$", text, re.MULTILINE
     )
@@ -207,7 +209,7 @@ def test_a_slide_for_each_section():
     writer.values = VALUES
     for name in CHAPTERS:
         text = "\n".join(
-            cell.source for cell in colab.source(name).cells if cell.cell_type == "markdown"
+            cell.source for cell in book_files.source(name).cells if cell.cell_type == "markdown"
         )
         bare = re.sub(r"^(`{3,}).*\n[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
         sections = writer.sections(name, Path("nowhere"))
@@ -224,28 +226,28 @@ def test_a_slide_for_each_section():
 
 
 def test_slides_leave_no_empty_fold():
-    writer = slides.Slides()
+    lecture = slides.Slides()
     proof = "````{prf:proof}\nThe idea is simple.\n````"
     alone = f"Before.\n\n`````{{dropdown}} Proof\n{proof}\n`````\n\nAfter."
-    assert writer.text(alone).split() == ["Before.", "After."]
+    assert lecture.text(alone).split() == ["Before.", "After."]
     beside = f"`````{{dropdown}} Why\nLook at it.\n\n{proof}\n`````"
-    assert "<summary>Why</summary>" in writer.text(beside)
-    assert "Look at it." in writer.text(beside)
-    assert "The idea" not in writer.text(beside)
+    assert "<summary>Why</summary>" in lecture.text(beside)
+    assert "Look at it." in lecture.text(beside)
+    assert "The idea" not in lecture.text(beside)
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
-    book = colab.source(CHAPTERS[0])
+    book = book_files.source(CHAPTERS[0])
     cell = next(cell for cell in book.cells if "figure" in cell.metadata.get("mystnb", {}))
     cell.outputs.append(nbformat.v4.new_output("display_data", {"image/svg+xml": DRAWING}))
-    writer = slides.Slides()
-    writer.values = VALUES
+    lecture = slides.Slides()
+    lecture.values = VALUES
     cell.metadata["mystnb"]["figure"]["caption"] = "**It falls.** Two lines against time."
-    (figure,) = writer.figures(cell)
+    (figure,) = lecture.figures(cell)
     assert figure.finding == "It falls."
     assert "Two lines" not in figure.html
     cell.metadata["mystnb"]["figure"]["caption"] = "Two lines against time."
-    (figure,) = writer.figures(cell)
+    (figure,) = lecture.figures(cell)
     assert figure.finding == ""
     assert "Two lines against time." in figure.html
 
@@ -265,6 +267,29 @@ def test_a_sections_slides():
     assert blocks(blocks=slides.split_blocks(text), figures=[figure]) == [[lead("It falls.")]]
     assert blocks(blocks=["One line of text.", "$$x$$"]) == [["$$x$$"]]
     assert blocks() == []
+
+
+def test_a_tall_figure_stands_beside_its_heading():
+    def drawing(width, height):
+        return {"image/svg+xml": f'<svg viewBox="0 0 {width} {height}"></svg>'}
+
+    assert slides.is_tall_drawing(drawing(345, 390))
+    assert not slides.is_tall_drawing(drawing(345, 180))
+    assert not slides.is_tall_drawing({"text/html": "<p>no drawing</p>"})
+    figure = slides.Figure("<figure></figure>", "It falls.", is_tall=True)
+    (slide,) = slides.section_slides(slides.Section("It rises", figures=[figure]))
+    html = slides.slide_html(slide, 1, 2)
+    said, _, body = html.partition('<div class="body">')
+    assert 'class="tall"' in said
+    assert "It rises" in said
+    assert "It falls." in said
+    assert body == "<figure></figure></div></section>"
+
+
+def test_a_slide_announces_nothing_that_does_not_follow():
+    text = "We ran three. Of their 42 runs none is finished. To train one grid:"
+    assert slides.without_announcement(text) == "We ran three. Of their 42 runs none is finished."
+    assert slides.without_announcement("We ran three.") == "We ran three."
 
 
 @pytest.fixture
@@ -303,11 +328,17 @@ def test_slides_open_offline_and_fit(file, opened):
       const markup = document.body.innerText.match(/\\$|\\\\[([]|\\{[a-z:]+\\}`/g) ?? [];
       const wide = slides.filter((slide) => slide.scrollWidth > slide.clientWidth + 1);
       const long = all(".body").filter((body) => body.scrollHeight > body.clientHeight + 1);
+      const outside = all("section > *").filter((element) => {
+        const slide = element.parentElement.getBoundingClientRect();
+        const own = element.getBoundingClientRect();
+        return own.top < slide.top || own.bottom > slide.bottom || own.right > slide.right;
+      });
       return [
         ...unset.map((element) => element.outerHTML),
         ...markup,
         ...wide.map((slide) => "wide: " + slide.innerText),
         ...long.map((body) => "long: " + body.innerText),
+        ...outside.map((element) => "outside: " + element.innerText),
       ];
     }""")
     formulas = page.locator(".math").count()

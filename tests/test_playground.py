@@ -3,6 +3,7 @@ a page.
 """
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ axe = pytest.importorskip(
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "_ext"))
 import playground  # noqa: E402
+import stills  # noqa: E402
 
 LOSSES = ["contrastive", "hard", "simple", "hardSimple", "triplet"]
 TOLERANCE = 1e-6  # relative, of every number compared with the library
@@ -324,14 +326,36 @@ def test_all_learners_start_alike_and_see_the_same_views(engine):
 # What the presets promise
 # -----------------------------------------------------------------------------------------
 
+# regions: the share of the sphere that each class covers, of 1000 evenly spread directions those
+# that have a point within 0.3 rad, and as their nearest one a point of the class.
 RUN = """([preset, seed]) => {
   const play = window.contrastivePlayground;
+  const directions = Array.from({ length: 1000 }, (_, i) => {
+    const up = 1 - (2 * i + 1) / 1000;
+    const turn = i * Math.PI * (3 - Math.sqrt(5));
+    return [Math.sqrt(1 - up * up) * Math.cos(turn), Math.sqrt(1 - up * up) * Math.sin(turn), up];
+  });
+  const regions = (z, data) => {
+    const found = Array(data.classes).fill(0);
+    for (const [x, y, up] of directions) {
+      const cosine = (i) => x * z[3 * i] + y * z[3 * i + 1] + up * z[3 * i + 2];
+      const near = Array.from(data.labels, (_, i) => cosine(i));
+      const most = Math.max(...near);
+      if (most > Math.cos(0.3)) found[data.labels[near.indexOf(most)]] += 1 / directions.length;
+    }
+    return found;
+  };
   const world = play.makeWorld({ ...play.presetSettings(preset), seed });
   const measure = (learner) => play.measure(world, learner, play.embed(world, learner));
   const measured = () => world.learners.map(measure);
   const before = measured();
   while (world.step < play.PRESETS[preset].steps) play.stepWorld(world);
-  return [before, measured()];
+  const after = measured();
+  world.learners.forEach((learner, k) => {
+    after[k].regions = regions(play.embed(world, learner), world.data);
+    after[k].covered = after[k].regions.reduce((sum, share) => sum + share, 0);
+  });
+  return [before, after];
 }"""
 
 
@@ -341,28 +365,43 @@ def dilemma(before, after):
     assert small["tolerance"] < 0.75 < 0.9 < large["tolerance"]
     assert small["uniformity"] > middle["uniformity"] > large["uniformity"]
     assert small["tolerance"] < middle["tolerance"] < large["tolerance"]
+    assert small["covered"] > middle["covered"] > large["covered"]
+    drawn_out_over_a_quarter_each(small)
+    assert large["covered"] < 0.4
+    assert max(large["regions"]) < 0.1
+
+
+def drawn_out_over_a_quarter_each(learner):
+    """And so evenly spread over the whole sphere, where uniformity is at most 2.08."""
+    assert learner["covered"] > 0.97
+    assert min(learner["regions"]) > 0.15
+    assert max(learner["regions"]) < 0.35
+    assert learner["uniformity"] > 2
 
 
 def small(before, after):
-    torn, whole = after
-    assert torn["uniformity"] > 2 > 1.6 > whole["uniformity"]
-    assert torn["tolerance"] < 0.65
-    assert torn["tolerance"] < whole["tolerance"] - 0.25
+    drawn_out, together = after
+    drawn_out_over_a_quarter_each(drawn_out)
+    assert drawn_out["tolerance"] < 0.65
+    assert together["tolerance"] > 0.9
+    assert together["covered"] < 0.5
 
 
 def large(before, after):
     fair, clumps = after
-    assert clumps["effective"] > 115  # of 127
+    assert clumps["effective"] == pytest.approx(120, abs=3)  # of 127
+    assert fair["effective"] == pytest.approx(34, abs=2)
     assert clumps["tolerance"] > 0.95 > 0.7 > fair["tolerance"]
     assert clumps["uniformity"] < 1.55 < 2 < fair["uniformity"]
 
 
 def simple(before, after):
-    contrastive, collapsed = after
-    assert collapsed["effective"] == pytest.approx(127)
-    assert collapsed["accuracy"] < 0.65
+    contrastive, folded = after
+    assert folded["effective"] == pytest.approx(127)
+    assert before[1]["accuracy"] > 0.8
+    assert folded["accuracy"] < 0.6
     assert contrastive["accuracy"] > 0.97
-    assert collapsed["uniformity"] < 1.7 < 2 < contrastive["uniformity"]
+    assert folded["uniformity"] < 1.7 < 2 < contrastive["uniformity"]
 
 
 def hard(before, after):
@@ -371,15 +410,20 @@ def hard(before, after):
     assert hardest["uniformity"] == pytest.approx(small_tau["uniformity"], abs=0.25)
     assert hardest["tolerance"] == pytest.approx(small_tau["tolerance"], abs=0.15)
     assert ordinary["tolerance"] > hardest["tolerance"] + 0.15
+    assert small_tau["covered"] > 0.9
+    assert ordinary["covered"] < 0.5
+    assert 0.4 < hardest["covered"] < 0.65
 
 
 def triplet(before, after):
-    contrastive, nothing = after
+    contrastive, one_spot = after
     assert (
-        nothing["uniformity"] < math.log(2) + 0.05
+        one_spot["uniformity"] < math.log(2) + 0.05
     )  # of two opposite spots that share the points it is log 2
-    assert nothing["tolerance"] > 0.99
-    assert nothing["loss"] < 0.01
+    assert one_spot["tolerance"] > 0.99
+    assert one_spot["loss"] < 0.01
+    assert one_spot["covered"] < 0.07
+    assert before[1]["accuracy"] > 0.9
     assert contrastive["uniformity"] > 2
 
 
@@ -387,6 +431,8 @@ def wide(before, after):
     narrow, wider = after
     assert narrow["uniformity"] < wider["uniformity"] - 0.2
     assert narrow["tolerance"] > wider["tolerance"] + 0.05
+    assert narrow["covered"] < 0.5
+    assert wider["covered"] > 0.9
 
 
 PROMISES = {
@@ -424,7 +470,8 @@ def violations(page):
 def test_it_is_light_and_asks_for_nothing():
     code = playground.once() + playground.starter()
     assert len(code.encode()) < 60_000
-    assert len(playground.read("still.svg")) < 15_000
+    for preset in playground.presets():
+        assert len(playground.read(f"still-{preset}.html")) < 15_000
     for word in ("http://", "https://", "fetch(", "import ", "XMLHttp", "eval("):
         assert word not in code.replace("http://www.w3.org/2000/svg", "")
 
@@ -726,26 +773,55 @@ def test_a_press_picks_the_anchor_and_a_swipe_scrolls(chromium, tmp_path):
     page.close()
 
 
-def test_without_scripts_and_on_paper_there_is_a_picture(chromium, tmp_path):
-    page = open_page(chromium, tmp_path, java_script_enabled=False)
-    assert page.locator(".pg-still svg").is_visible()
-    assert page.locator(".pg-still figcaption").inner_text() == playground.STILL_SENTENCE
+@pytest.mark.parametrize("preset", playground.presets())
+def test_without_scripts_and_on_paper_there_is_the_presets_own_picture(chromium, tmp_path, preset):
+    page = open_page(chromium, tmp_path, preset, java_script_enabled=False)
+    spheres = page.locator(".pg-still svg").all()
+    assert all(sphere.is_visible() for sphere in spheres)
+    said = page.locator(".pg-still figcaption").inner_text()
+    assert playground.watch(preset) in said
     page.close()
-    page = open_page(chromium, tmp_path)
+    page = open_page(chromium, tmp_path, preset)
     assert not page.locator(".pg-still").is_visible()
+    learners = page.locator(".pg-learner")
+    assert len(spheres) == learners.count()
+    # What is said of the still picture is what the page says of the preset.
+    assert page.locator(".pg-watch span").inner_text() == playground.watch(preset)
     page.emulate_media(media="print")
-    assert page.locator(".pg-still svg").is_visible()
+    assert page.locator(".pg-still svg").first.is_visible()
     assert not page.locator(".pg-app").is_visible()
     page.close()
 
 
-def test_the_picture_is_what_the_engine_draws(chromium, tmp_path):
-    """To write it anew: put what this test draws into still.svg."""
-    parts = [playground.read(f"{name}.js") for name in [*playground.ENGINE, "turn", "still"]]
-    page = open_page(chromium, tmp_path, script=f"<script>{''.join(parts)}\n</script>")
-    drawn = page.evaluate("stillPicture()")
+def test_every_playground_of_the_book_has_a_picture():
+    used = set()
+    for path in (ROOT / "book").iterdir():
+        if path.suffix in (".ipynb", ".md"):
+            text = path.read_text(encoding="utf-8")
+            used |= set(re.findall(r"\{playground\}\W+n?\W*:preset: (\w+)", text))
+    assert len(used) > 3
+    assert used <= set(playground.presets())
+    pictures = [playground.read(f"still-{preset}.html") for preset in playground.presets()]
+    assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize("preset", playground.presets())
+def test_the_picture_is_what_the_engine_draws(chromium, preset):
+    assert stills.drawn(chromium, preset) == playground.read(f"still-{preset}.html"), (
+        "run: python _ext/stills.py"
+    )
+
+
+@pytest.mark.parametrize("width", [643, 390])
+def test_the_pictures_text_can_be_read(chromium, tmp_path, width):
+    """On paper three spheres stand side by side; on a phone one below the other."""
+    page = open_page(
+        chromium, tmp_path, java_script_enabled=False, viewport={"width": width, "height": 900}
+    )
+    boxes = [sphere.bounding_box() for sphere in page.locator(".pg-still svg").all()]
     page.close()
-    assert drawn == playground.read("still.svg")
+    assert len({box["y"] for box in boxes}) == (1 if width == 643 else 3)
+    assert 13 * min(box["width"] for box in boxes) / 230 > 10.9
 
 
 def test_two_on_one_page(chromium, tmp_path):

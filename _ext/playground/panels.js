@@ -9,7 +9,6 @@ const QUANTITIES = [
   ["accuracy", "neighbours’ accuracy", (x) => (100 * x).toFixed(1) + " %"],
   ["effective", "effective negatives", (x) => x.toFixed(1)],
 ];
-const LETTERS = ["A", "B", "C"];
 const MOST = 400; // moments that a history keeps before it drops every second one
 // The uniformity of evenly spread points on the circle and on the sphere: contrastlib.metrics.uniformity_ceiling(d).
 const CEILING = { 2: 1.5753, 3: 2.0809 };

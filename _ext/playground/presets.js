@@ -19,17 +19,17 @@ const PRESETS = {
     short: "The dilemma",
     name: "The dilemma",
     watch:
-      "Only τ differs. The small τ spreads the points over the whole sphere and pulls classes apart; the large one " +
-      "keeps each class together and leaves most of the sphere empty.",
+      "Only τ differs. At τ = 0.05 the points cover the whole sphere, and each class is drawn out over about a quarter " +
+      "of it. At τ = 2 each class keeps to a small patch, and most of the sphere is empty. τ = 0.7 lies in between.",
     steps: 600,
     learners: [{ tau: 0.05 }, { tau: 0.7 }, { tau: 2 }],
   },
   small: {
     short: "Small τ",
-    name: "Small τ: even, but torn",
+    name: "Small τ: even, but drawn out",
     watch:
-      "At τ = 0.03 the points fill the sphere evenly, but each class is drawn out over a large part of it: " +
-      "its tolerance ends far below that at τ = 2.",
+      "At τ = 0.03 the points cover the sphere evenly, and each class is drawn out over about a quarter of it: " +
+      "tolerance ends below 0.65. At τ = 2 each class stays together, and tolerance ends above 0.9.",
     steps: 600,
     shift: 0.03,
     learners: [{ tau: 0.03 }, { tau: 2 }],
@@ -38,46 +38,47 @@ const PRESETS = {
     short: "Large τ",
     name: "Large τ: tight clumps",
     watch:
-      "At τ = 2 nearly all negatives share the push equally. Each class shrinks to a tight clump: tolerance is " +
-      "close to 1, and uniformity stays low.",
+      "At τ = 2 the push is spread as if over some 120 of the 127 negatives, at τ = 0.2 as if over some 34. At τ = 2 " +
+      "each class ends as a tight clump: tolerance is above 0.95, and uniformity below 1.55, where τ = 0.2 is above 2.",
     steps: 600,
     learners: [{ tau: 0.2 }, { tau: 2 }],
   },
   simple: {
     short: "Simple loss",
-    name: "Simple: collapse",
+    name: "Simple loss: two rings become one",
     watch:
       "The simple loss pushes all negatives equally. It folds the two rings onto each other: neighbours' accuracy " +
-      "falls to little better than a guess, while the contrastive loss keeps it near 100 %.",
+      "falls to little better than a guess, which is 50 %. With the contrastive loss it ends near 100 %.",
     steps: 600,
     data: "rings",
     learners: [{ tau: 0.2 }, { loss: "simple" }],
   },
   hard: {
     short: "Hard loss",
-    name: "Hard at τ = 1: the bargain",
+    name: "Hard loss at τ = 1",
     watch:
-      "B and C share τ = 1, but C pushes only the nearest 30 % of the negatives. B leaves much of the sphere empty; " +
-      "C comes close to the uniformity and the tolerance that A has at τ = 0.05.",
+      "B and C share τ = 1, but C pushes only the nearest 30 % of the negatives. B leaves most of the sphere empty. " +
+      "C comes close to the uniformity and the tolerance that A has at τ = 0.05, though about half of it is empty.",
     steps: 600,
     shift: 0.08,
     learners: [{ tau: 0.05 }, { tau: 1 }, { loss: "hard", tau: 1, share: 0.3 }],
   },
   triplet: {
-    short: "Eq 6",
-    name: "Eq 6: nothing",
+    short: "Eq. 6",
+    name: "Eq. 6: one spot",
     watch:
       "The limit of small τ pushes the single nearest negative, and only until it is further away than the positive. " +
-      "Its loss reaches 0 because all points shrink to one spot, or to two opposite ones: nothing is learnt.",
+      "Its loss reaches 0 because all points shrink to one spot, or to two opposite ones. Its neighbours' accuracy is " +
+      "no merit: the untrained network has over 90 %, too.",
     steps: 600,
     learners: [{ tau: 0.05 }, { loss: "triplet", tau: 0.05 }],
   },
   wide: {
     short: "Wide network",
-    name: "Too wide a network",
+    name: "A narrow network and a wide one",
     watch:
-      "The same loss and τ, two widths. The wide network can follow the push and draws each class out over the sphere; " +
-      "the narrow one cannot, so its tolerance stays higher and its uniformity lower.",
+      "The same loss and τ, two widths. The wide network draws the classes out until together they cover the sphere. " +
+      "The narrow one leaves more than half of it empty: its tolerance is higher, and its uniformity lower.",
     steps: 600,
     shift: 0.08,
     learners: [
@@ -87,8 +88,21 @@ const PRESETS = {
   },
 };
 
+// How the learners are called, in order.
+const LETTERS = ["A", "B", "C"];
+
 /** The settings of a preset in full, as `makeWorld` takes them. */
 function presetSettings(name) {
   const { learners, data, shift } = { ...DEFAULTS, ...PRESETS[name] };
   return { ...DEFAULTS, data, shift, learners: learners.map((learner) => ({ ...LEARNER, ...learner })) };
+}
+
+/** A learner in words: its loss, and what else sets it apart. */
+function describe(settings, k) {
+  const { loss, share, width } = settings.learners[k];
+  const widths = new Set(settings.learners.map((learner) => learner.width));
+  const parts = [LOSSES[loss].name];
+  if (LOSSES[loss].hard) parts.push(`nearest ${Math.round(100 * share)} %`);
+  if (widths.size > 1) parts.push("width " + width);
+  return parts.join(", ");
 }

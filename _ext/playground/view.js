@@ -141,16 +141,6 @@ function refresh(ui) {
   }
 }
 
-/** A learner in words: its loss, and what else sets it apart. */
-function describe(settings, k) {
-  const { loss, share, width } = settings.learners[k];
-  const widths = new Set(settings.learners.map((learner) => learner.width));
-  const parts = [LOSSES[loss].name];
-  if (LOSSES[loss].hard) parts.push(`nearest ${Math.round(100 * share)} %`);
-  if (widths.size > 1) parts.push("width " + width);
-  return parts.join(", ");
-}
-
 /** The push in words: what the nearest ten negatives take, and what the anchor's own class takes. */
 function showShares(ui, column, shares) {
   const { labels } = ui.world.data;
