@@ -102,7 +102,10 @@ def as_json(scenes: list[Held]) -> tuple[list[dict[str, object]], list[str]]:
     found = []
     for scene in scenes:
         yaw, pitch = scene.angles
-        anchor, *keys = [[round(x, 5) for x in point] for point in scene.points.tolist()]
+        points = []
+        for point in scene.points.tolist():
+            points.append([round(x, 5) for x in point])
+        anchor, *keys = points
         pictures = []
         for image, shows in scene.pictures:
             pictures.append([places.setdefault(image, len(places)), shows])

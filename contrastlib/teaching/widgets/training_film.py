@@ -61,14 +61,17 @@ def film_context(
 ) -> dict[str, object]:
     """What the film's template stands for. z [T, F, N, 3]: the points that the integers say."""
     ceiling = uniformity_ceiling(3)
-    measured = [[(uniformity(frame), tolerance(frame, labels)) for frame in film] for film in z]
-    largest = max(u for film in measured for u, _ in film)
-    smallest = min(t for film in measured for _, t in film)
+    uniformities = []  # of each film's frames
+    tolerances = []
+    for film in z:
+        uniformities.append([uniformity(frame) for frame in film])
+        tolerances.append([tolerance(frame, labels) for frame in film])
+    largest = max(map(max, uniformities))
+    smallest = min(map(min, tolerances))
     yaw, pitch = angles_of(z[:, 0].mean(dim=(0, 1)))  # the first frames face the reader
     ends = []
-    for tau, film in zip(taus, measured, strict=True):
-        last_uniformity, last_tolerance = film[-1]
-        ends.append(f"{last_uniformity:.2f} and {last_tolerance:.2f} at τ = {tau:g}")
+    for tau, u, t in zip(taus, uniformities, tolerances, strict=True):
+        ends.append(f"{u[-1]:.2f} and {t[-1]:.2f} at τ = {tau:g}")
     summary = (
         f"{len(labels)} points on the sphere; uniformity and tolerance after step {steps[-1]}: "
         f"{', '.join(ends)}."
