@@ -12,6 +12,7 @@ pytest.importorskip(
     "playwright.sync_api", reason="the PDF is printed with `pip install playwright`"
 )
 
+import one_page  # noqa: E402
 import pdf  # noqa: E402
 
 PARTS = {"": ["index"], "Chapters": ["book/one"]}
@@ -25,17 +26,40 @@ ONE = """<h1>1. Laws &amp; orders<a class="headerlink" href="#top">#</a></h1>
 <script>document.body.remove()</script>
 <h2 id="eq-law">1.1. The law</h2><p>{filler}</p>
 <pre>first = "{long}last"</pre><table><tr>{cells}<td>rightmost</td></tr></table>
-{widget}<details><summary>More</summary><p>unfolded</p></details>
+{widget}{cells_folded}
+<details><summary>More</summary><p>unfolded</p></details>
 <section id="check-yourself"><h2>Check yourself</h2><details class="sd-dropdown">
 <summary><span class="sd-summary-text">
 Why so?</span></summary><div class="sd-summary-content">Therefore.</div></details></section>
 <section id="exercises"><h2>Exercises</h2>
 <p>Do it.</p><div class="solution">Done so.</div></section>"""
 STYLES = "body { font-family: sans-serif } td { padding: 0 3px; white-space: nowrap }"
+FOLD = """<div class="cell {tag}"><details class="admonition hide above-input"><summary>
+<p class="collapsed admonition-title">{name}</p>
+<p class="expanded admonition-title">Hide it</p></summary>
+<div class="cell_input">{code}</div>{inside}</details>{after}</div>"""
+OUTPUT = '<div class="cell_output">{}</div>'
+FOLDED = FOLD.format(
+    tag="tag_hide-input",
+    name="Show code cell source",
+    code="draw_it()",
+    inside="",
+    after=OUTPUT.format("The drawing."),
+) + FOLD.format(
+    tag="tag_hide-cell",
+    name="All numbers",
+    code="tabulate()",
+    inside=OUTPUT.format("Seven and eight."),
+    after="",
+)
 DIGITS = torch.zeros(20, 8, 8, dtype=torch.uint8)
 WIDGET = tau_slider(0.9, torch.linspace(-0.5, 0.5, 20), DIGITS[0], DIGITS).html
 ONE = ONE.format(
-    widget=WIDGET, filler="Words and words. " * 400, long="q" * 150, cells="<td>number</td>" * 30
+    cells_folded=FOLDED,
+    widget=WIDGET,
+    filler="Words and words. " * 400,
+    long="q" * 150,
+    cells="<td>number</td>" * 30,
 )
 
 
@@ -113,6 +137,13 @@ def test_a_widget_is_printed_without_what_one_presses(printed):
         assert control not in text
 
 
+def test_folded_code_is_left_out_and_what_it_gives_is_not(printed):
+    text = " ".join(" ".join(page.extract_text().split()) for page in printed.pages)
+    assert "The drawing. All numbers Seven and eight." in text
+    for folded in ("draw_it", "tabulate", "Show code", "Hide it"):
+        assert folded not in text
+
+
 def test_links_stay_within(printed):
     (page,) = [page for page in printed.pages if "See the law" in page.extract_text()]
     links = [link.get_object() for link in page["/Annots"]]
@@ -163,7 +194,7 @@ def test_a_missing_file_is_an_error(chromium, tmp_path):
 
 
 def test_pages_are_those_of_the_table_of_contents():
-    names = [name for part in pdf.pages().values() for name in part]
+    names = [name for part in one_page.pages().values() for name in part]
     assert names[0] == "index"
-    assert "book/temperature" in pdf.pages()["Chapters"]
+    assert "book/temperature" in one_page.pages()["Chapters"]
     assert len(names) == len(set(names))
