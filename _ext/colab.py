@@ -115,7 +115,8 @@ def seen_cells(cells: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode
     wanted: set[str] = set()  # names that later cells use and do not define themselves
     seen = []
     for cell in reversed(cells):
-        defined, used = set(), set()
+        defined = set()
+        used = set()
         if cell.cell_type == "code":
             defined, used = names_in(cell.source)
         hidden = "remove-cell" in cell.metadata.get("tags", [])

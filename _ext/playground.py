@@ -25,8 +25,8 @@ FOLDER = Path(__file__).with_name("playground")
 ENGINE = ["data", "network", "losses", "metrics", "engine", "presets", "address"]
 VIEW = ["turn", "draw", "panels", "controls", "view", "hands", "mount"]
 EXPORTS = (
-    "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, PRESETS, "
-    "presetSettings, readAddress, stepWorld, writeAddress"
+    "anchorForces, batchLoss, embed, lossAndGradient, makeWorld, measure, nextBatch, playgrounds, "
+    "PRESETS, presetSettings, readAddress, stepWorld, writeAddress"
 )
 
 
@@ -67,13 +67,18 @@ def root(preset: str) -> str:
     still = read(f"still-{preset}.html")
     return (
         f'<div class="pg tex2jax_ignore mathjax_ignore" data-preset="{preset}">\n'
-        f'<figure class="pg-still">{still}<figcaption>{still_sentence(preset)}</figcaption></figure>\n</div>\n'
+        f'<figure class="pg-still">{still}'
+        f"<figcaption>{still_sentence(preset)}</figcaption></figure>\n</div>\n"
     )
 
 
 def starter() -> str:
     """The script that starts all playgrounds of the page, once the page is there."""
-    return f"<script>\ndocument.addEventListener('DOMContentLoaded', () => {{\n{script()}\n}});\n</script>\n"
+    return (
+        "<script>\ndocument.addEventListener('DOMContentLoaded', () => {\n"
+        f"{script()}\n"
+        "});\n</script>\n"
+    )
 
 
 def presets() -> list[str]:
@@ -91,8 +96,8 @@ def watch(preset: str) -> str:
 def still_sentence(preset: str) -> str:
     """What stands below a preset's still picture."""
     return (
-        f"A still picture of the points at the end. {watch(preset)} In a browser with scripts they move: "
-        "the encoders train in the page."
+        f"A still picture of the points at the end. {watch(preset)} In a browser with scripts they "
+        "move: the encoders train in the page."
     )
 
 
@@ -144,7 +149,8 @@ def page(preset: str = "dilemma") -> str:
     """A whole page with one playground and nothing else: for tests, and for looking at it."""
     title = json.dumps("playground")[1:-1]
     return (
-        f'<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>\n'
+        '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">'
+        f"<title>{title}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1"></head>\n'
         f"<body><main><h1>{title}</h1>\n{once()}{root(preset)}{starter()}</main></body></html>\n"
     )

@@ -14,7 +14,7 @@ PICTURE_IN_WORDS = (
 
 
 def derive(app, config):
-    """https://github.com/OWNER/NAME is published by GitHub Pages at https://OWNER.github.io/NAME/."""
+    """GitHub Pages publishes https://github.com/OWNER/NAME at https://OWNER.github.io/NAME/."""
     owner, name = urlsplit(config.html_theme_options["repository_url"]).path.strip("/").split("/")
     address = f"https://{owner}.github.io/{name}/"
     config.html_baseurl = address

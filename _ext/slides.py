@@ -28,20 +28,23 @@ FINDING = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)  # a caption begins with it, i
 UNSEEN = {"remove-cell", "remove-output", "hide-output", "hide-cell"}  # not for a lecture room
 # What a slide shows of a text.
 DISPLAYED = re.compile(r"\$\$|>|<details>|[-*|] |\d+\. |!\[|\|")
-MARKDOWN = (
-    MarkdownIt("commonmark")
-    .enable("table")
-    .use(
-        dollarmath_plugin,
-        allow_labels=False,
-        renderer=lambda tex, about: escape(
-            rf"\[{tex}\]" if about["display_mode"] else rf"\({tex}\)"
-        ),
-    )
-)
 ROWS = 9  # of a table on a slide
 TALL = 1.55  # width by height, up to which a drawing is larger beside its heading than below it
 ROOM = 4  # equations on one slide; a statement takes the room of two
+
+
+def formula(tex: str, about: dict) -> str:
+    """A formula as MathJax reads it."""
+    if about["display_mode"]:
+        return escape(rf"\[{tex}\]")
+    return escape(rf"\({tex}\)")
+
+
+MARKDOWN = (
+    MarkdownIt("commonmark")
+    .enable("table")
+    .use(dollarmath_plugin, allow_labels=False, renderer=formula)
+)
 
 
 @dataclass

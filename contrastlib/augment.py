@@ -30,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from contrastlib.checks import as_python, check_positive, check_range, check_share
+from contrastlib.checks import as_python, check_positive, check_share
 from contrastlib.image_operations import (
     adjust_colour,
     between,
@@ -256,3 +256,15 @@ class Augmentation:
                     f"{name} has {len(values)} number(s) and the images {images.shape[1]} "
                     "channel(s); give one number for each channel"
                 )
+
+
+def check_range(name: str, values: tuple[float, float]) -> None:
+    """Refuse anything but two finite numbers above 0 in rising order."""
+    if not isinstance(values, (tuple, list)) or len(values) != 2:
+        raise TypeError(f"{name} is {values!r}; give two numbers, the smallest and the largest")
+    for value in values:
+        check_positive(name, value)
+    if values[0] > values[1]:
+        raise ValueError(
+            f"{name} is {values}; the smallest comes first: give ({values[1]}, {values[0]})"
+        )

@@ -12,9 +12,6 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor
 
-# How far up the caller of a loss module is from check_unit: check_embeddings, forward and two
-# frames of nn.Module lie in between.
-CALLER_OF_MODULE = 6
 SMALLEST_TAU = 1e-30  # similarities over less would overflow in float32
 
 
@@ -260,64 +257,6 @@ def check_rows(name: str, rows: Tensor, features: Tensor, keys: Tensor) -> None:
         )
 
 
-def check_ignore(ignore: Tensor, features: Tensor, keys: Tensor, positive: Tensor | None) -> None:
-    """Refuse anything but rows of keys, or -1 for none, long [B] or [B, m], without an anchor's own
-    positive.
-    """
-    hint = ", or -1 for none"
-    check_row_numbers(
-        "ignore", ignore, "rows of keys", len(keys), "features", features, hint, smallest=-1
-    )
-    if ignore.ndim not in (1, 2) or len(ignore) != len(features) or ignore.numel() == 0:
-        raise ValueError(
-            f"ignore has shape {list(ignore.shape)}; give one row of keys for each of the "
-            f"{len(features)} anchors, [{len(features)}], or a list of them for each, "
-            f"[{len(features)}, m], filled up with -1"
-        )
-    if not readable(ignore):
-        return
-    ignore = ignore.reshape(len(features), -1)  # [B, m]
-    if positive is not None and bool((ignore == positive[:, None]).any()):
-        raise ValueError(
-            "ignore names an anchor's own positive; it is for rows that are no negatives: leave "
-            "it out, or point it at another row"
-        )
-
-
-def check_embeddings(
-    features: Tensor,
-    keys: Tensor,
-    positive: Tensor | None,
-    positive_keys: Tensor | None,
-    ignore: Tensor | None,
-) -> None:
-    """Refuse arguments of a loss module that do not fit together."""
-    check_floating("features", features, "B d")
-    check_floating("keys", keys, "M d")
-    check_dimensions("features", features, "keys", keys)
-    if (positive is None) == (positive_keys is None):
-        given = "neither" if positive is None else "both"
-        raise ValueError(
-            f"{given} of positive and positive_keys given; give exactly one: positive [B], the row "
-            "of keys that is each anchor's positive, or positive_keys [B, d] where it is not a "
-            "row of keys"
-        )
-    if positive is not None:
-        check_rows("positive", positive, features, keys)
-    else:
-        check_alike("positive_keys", positive_keys, "features", features)
-    if len(keys) < 2 and positive is not None:
-        raise ValueError("keys has 1 row, which leaves no negative; give at least 2")
-    if ignore is not None:
-        check_ignore(ignore, features, keys, positive)
-    # Of the keys only the anchors' own are looked at: reading all would cost as much as the loss.
-    check_unit("features", features, CALLER_OF_MODULE)
-    if positive_keys is not None:
-        check_unit("positive_keys", positive_keys, CALLER_OF_MODULE)
-    elif readable(keys):
-        check_unit("keys", keys.detach()[positive], CALLER_OF_MODULE)
-
-
 def check_unit(name: str, z: Tensor, level: int = 4) -> None:
     """Refuse anything but floating-point [N, d]; on the CPU, refuse NaN and warn of non-unit rows.
 
@@ -420,15 +359,3 @@ def check_share(name: str, value: float, largest: float) -> None:
         )
     if not 0 <= value <= largest:
         raise ValueError(f"{name} is {value}; it must lie in [0, {largest}]; 0 switches it off")
-
-
-def check_range(name: str, values: tuple[float, float]) -> None:
-    """Refuse anything but two finite numbers above 0 in rising order."""
-    if not isinstance(values, (tuple, list)) or len(values) != 2:
-        raise TypeError(f"{name} is {values!r}; give two numbers, the smallest and the largest")
-    for value in values:
-        check_positive(name, value)
-    if values[0] > values[1]:
-        raise ValueError(
-            f"{name} is {values}; the smallest comes first: give ({values[1]}, {values[0]})"
-        )

@@ -2,7 +2,8 @@
 embeddings.
 
 The equations are for reading and deriving; the modules are for training, and stream over the keys
-(`streamed_losses`). First the four equations, then their two limits, then a module for each.
+(`streamed_losses`, and `hardest` for the hard losses). First the four equations, then their two
+limits, then a module for each.
 
 Tensors: B anchors, M negatives or keys, d dimensions. Similarities s are cosines of unit vectors,
 in [-1, 1]. The temperature tau is a number, or a tensor: without dimensions for one that all
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from contrastlib.checks import (
-    check_embeddings,
     check_kept,
     check_negatives,
     check_one_of,
@@ -25,33 +25,31 @@ from contrastlib.checks import (
     check_similarities,
     check_tau,
     number_kept,
-    readable,
 )
-from contrastlib.numerics import accumulate_dtype, at_least_float32, over_tau
-from contrastlib.streamed_losses import (
-    Pairs,
-    check_some_left,
-    contrastive_loss,
+from contrastlib.hardest import (
     hard_contrastive_loss,
     hard_simple_loss,
-    make_pairs,
-    simple_loss,
+    number_kept_of_each,
+    numbers_kept,
 )
+from contrastlib.numerics import accumulate_dtype, at_least_float32, over_tau
+from contrastlib.pairs import Pairs, check_embeddings, check_some_left, make_pairs
+from contrastlib.streamed_losses import contrastive_loss, simple_loss
 
-__all__ = [
+__all__ = [  # noqa: RUF022, the API page lists them in this order
+    "contrastive",
+    "simple",
+    "hard_contrastive",
+    "hard_simple",
+    "hard_negatives",
+    "triplet_limit",
+    "simple_limit",
     "ContrastiveLoss",
+    "SimpleLoss",
     "HardContrastiveLoss",
     "HardSimpleLoss",
-    "SimpleLimitLoss",
-    "SimpleLoss",
     "TripletLimitLoss",
-    "contrastive",
-    "hard_contrastive",
-    "hard_negatives",
-    "hard_simple",
-    "simple",
-    "simple_limit",
-    "triplet_limit",
+    "SimpleLimitLoss",
 ]
 
 
@@ -180,11 +178,6 @@ def weighted_sum(s_neg: Tensor, counted: Tensor, lam: float | None) -> Tensor:
     if lam is None:
         return (total / counted.sum(dim=1)).to(s_neg.dtype)
     return (lam * total).to(s_neg.dtype)
-
-
-def number_kept_of_each(negatives: Tensor, alpha: float) -> Tensor:
-    """max(1, round(alpha * negatives)) for each anchor's number of negatives, [B], long."""
-    return (alpha * negatives.to(accumulate_dtype(negatives))).round().clamp(min=1).long()
 
 
 class EmbeddingLoss(nn.Module):
@@ -363,22 +356,6 @@ class SimpleLimitLoss(TemperatureLoss):
         negatives = negatives.to(exact)
         n = negatives + 1
         return value * (negatives / (n * self.tau)).to(value.dtype) + n.log().to(value.dtype)
-
-
-def numbers_kept(pairs: Pairs, alpha: float | None, k: int | None) -> tuple[int, Tensor | None]:
-    """How many negatives a hard loss keeps: at most, and of each anchor, [B, 1], or None if that is
-    the same.
-    """
-    most = number_kept(pairs.most_negatives, alpha, k)
-    if pairs.ignore is None:
-        return most, None
-    if alpha is None and not readable(pairs.ignore):
-        return most, None
-    negatives = pairs.without_repeats().negatives()  # [B]
-    check_kept(k, negatives)
-    if alpha is None:
-        return most, None
-    return most, number_kept_of_each(negatives, alpha)[:, None]
 
 
 def described_share(alpha: float | None, k: int | None) -> str:

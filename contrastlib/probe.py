@@ -87,7 +87,8 @@ def fit_lbfgs(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Logistic regression on standardised x [N, F] -> weight [classes, F] and bias [classes] for x
     as it is.
     """
-    mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
+    mean = x.mean(dim=0)
+    std = x.std(dim=0, correction=0)
     std = torch.where(std > 1e-5 * std.max(), std, 1)  # a constant feature's std is rounding error
     x = (x - mean) / std
     # Features are correlated, which takes L-BFGS a thousand steps. The weights are sought in

@@ -41,10 +41,11 @@ def open_page(chromium, html, width=800, theme="light", **context):
     page.on("pageerror", lambda error: page.troubles.append(str(error)))
     page.on("request", note_request)
     red, green, blue = GROUNDS[theme]
+    ink = "#222" if theme == "light" else "#ddd"
     page.set_content(
         f'<!doctype html><html data-theme="{theme}"><meta charset="utf-8">'
-        f'<body style="margin: 0; background: rgb({red}, {green}, {blue}); '
-        f'color: {"#222" if theme == "light" else "#ddd"}"><div style="width: {width}px">{html}</div>'
+        f'<body style="margin: 0; background: rgb({red}, {green}, {blue}); color: {ink}">'
+        f'<div style="width: {width}px">{html}</div>'
     )
     return page
 
@@ -81,7 +82,8 @@ def swipe(page, start, end, steps=8):
     scrolls, and wait until the page is at rest.
     """
     session = page.context.new_cdp_session(page)
-    (x0, y0), (x1, y1) = start, end
+    x0, y0 = start
+    x1, y1 = end
     session.send(
         "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x0, "y": y0}]}
     )

@@ -10,6 +10,11 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Of every property 25 examples, however long each takes on a busy machine.
+settings.register_profile("fast", deadline=None, max_examples=25)
+settings.load_profile("fast")
 
 
 def _fail_if_skipped(report):
@@ -47,7 +52,7 @@ def own_data_only(monkeypatch, tmp_path):
         raise URLError("name or service not known")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr("contrastlib.data_readers.DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr("contrastlib.data.readers.DEBIAN", tmp_path / "debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("CONTRASTLIB_DATA", raising=False)
 

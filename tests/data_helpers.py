@@ -36,7 +36,8 @@ def idx(array):
 
 
 def make_fashion(folder, n=7, zipped=False):
-    images, labels = noise(n, 28, 28), np.arange(n, dtype=np.uint8) % 10
+    images = noise(n, 28, 28)
+    labels = np.arange(n, dtype=np.uint8) % 10
     folder.mkdir(parents=True, exist_ok=True)
     for start in ("train", "t10k"):
         for stem, array in (

@@ -171,6 +171,9 @@ def register_pretended_device():
     its own.
     """
 
+    def itself(mode, memo):
+        return mode
+
     class Backend(backends._DummyBackendModule):
         def is_available(self):
             return False  # so that torch.tensor(..., device=PRETEND) stays fake
@@ -181,5 +184,5 @@ def register_pretended_device():
     getattr(backends, SETUP)("pretend", backend_module=Backend())
     # A buffer's deep copy takes its mode along. Two modes do not mix, and a copied one crashes the
     # process.
-    FakeTensorMode.__deepcopy__ = lambda mode, memo: mode
+    FakeTensorMode.__deepcopy__ = itself
     warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # deepcopy does

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import libcst as cst
@@ -21,23 +23,29 @@ from mutmut.mutation.mutators import mutation_operators
 from mutmut.mutation.pragma_handling import IgnoredCode
 
 ROOT = Path(__file__).resolve().parent.parent
-LOSSES, DEVICE = (
-    "tests/test_losses.py tests/test_gradients.py tests/test_equations.py",
-    "tests/test_device.py",
+COPIED = ("contrastlib", "tests", "book", "index.md", "pyproject.toml")
+SECONDS = 300  # until a mutant counts as killed, since it hangs
+
+LOSSES = (
+    "tests/test_losses.py tests/test_tau_and_ignore.py tests/test_gradients.py "
+    "tests/test_equations.py"
 )
-KEYS, PROCESSES = "tests/test_keys.py", "tests/test_keys.py::test_two_processes_hold_what_one_would"
-METRICS, MEMORY = (
-    "tests/test_metrics.py",
-    "tests/test_metrics.py::test_memory_at_fifty_thousand_points",
-)
-TESTS = {  # of each module the fast tests, then, for mutants that survive those, the slow ones
+DEVICE = "tests/test_device.py"
+PROCESSES = "tests/test_keys.py::test_two_processes_hold_what_one_would"
+KEYS = f"tests/test_keys.py tests/test_equations.py --deselect {PROCESSES}"
+MEMORY = "tests/test_metrics.py::test_memory_at_fifty_thousand_points"
+METRICS = f"tests/test_metrics.py --deselect {MEMORY}"
+# Of each module the fast tests, then, for mutants that survive those, the slow ones.
+TESTS = {
     "losses": (LOSSES, DEVICE),
     "gradients": (LOSSES,),
+    "pairs": (LOSSES, DEVICE),
     "streamed_losses": (LOSSES, DEVICE),
-    "numerics": (LOSSES, f"{DEVICE} {METRICS} --deselect {MEMORY}"),
-    "keys": (f"{KEYS} tests/test_equations.py --deselect {PROCESSES}", f"{DEVICE} {PROCESSES}"),
-    "metrics": (f"{METRICS} --deselect {MEMORY}", MEMORY),
-    "probe": (f"{METRICS} --deselect {MEMORY}",),
+    "hardest": (LOSSES, DEVICE),
+    "numerics": (LOSSES, f"{DEVICE} {METRICS}"),
+    "keys": (KEYS, f"{DEVICE} {PROCESSES}"),
+    "metrics": (METRICS, MEMORY),
+    "probe": (METRICS,),
 }
 PYTEST = [
     sys.executable,
@@ -49,9 +57,8 @@ PYTEST = [
     "_hypothesis_pytestplugin",
     "--hypothesis-seed=0",
 ]
-SPEAKING = re.compile(
-    r"check_\w+|require_finite|warnings\.warn"
-)  # their strings are the words of an error or a warning
+# Strings that are given to these are the words of an error or a warning.
+SPEAKING = re.compile(r"check_\w+|require_finite|warnings\.warn")
 
 
 class Visitor(MutationVisitor):
@@ -60,82 +67,137 @@ class Visitor(MutationVisitor):
     words = frozenset()
 
     def on_visit(self, node):
-        if isinstance(node, cst.Call) and SPEAKING.fullmatch(
-            cst.Module([]).code_for_node(node.func)
-        ):
-            self.words |= {arg.value for arg in node.args if isinstance(arg.value, cst.BaseString)}
-        return not isinstance(node, cst.Raise) and node not in self.words and super().on_visit(node)
+        if isinstance(node, cst.Call) and SPEAKING.fullmatch(code_of(node.func)):
+            values = [argument.value for argument in node.args]
+            self.words |= {value for value in values if isinstance(value, cst.BaseString)}
+        if isinstance(node, cst.Raise) or node in self.words:
+            return False
+        return super().on_visit(node)
 
     def _skip_node_and_children(self, node):
-        return not isinstance(node, cst.FunctionDef) and super()._skip_node_and_children(node)
-
-    def counts(self, m):
-        old, new = (getattr(node, "args", ()) for node in (m.original_node, m.mutated_node))
-        none_for_words = len(old) == len(new) and any(
-            a not in new and a.value in self.words for a in old
-        )
-        return m.contained_by_top_level_function and not none_for_words
-
-
-def survives(name, code):
-    """Whether the tests pass in a copy of the project in which contrastlib/<name>.py holds this
-    code.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        for part in ("contrastlib", "tests", "book", "index.md", "pyproject.toml"):
-            (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(
-                ROOT / part, Path(folder, part)
-            )
-        Path(folder, "contrastlib", f"{name}.py").write_text(code)
-        run = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        here = f"import contrastlib; assert contrastlib.__path__ == ['{folder}/contrastlib']"
-        subprocess.run([sys.executable, "-c", here], check=True, **run)
-        try:
-            return not any(
-                subprocess.run([*PYTEST, *t.split()], timeout=300, **run).returncode
-                for t in TESTS[name]
-            )
-        except subprocess.TimeoutExpired:
+        if isinstance(node, cst.FunctionDef):
             return False
+        return super()._skip_node_and_children(node)
+
+    def counts(self, mutation):
+        """Whether a mutation is in a function and changes more than the words of a message."""
+        if not mutation.contained_by_top_level_function:
+            return False
+        before = getattr(mutation.original_node, "args", ())
+        after = getattr(mutation.mutated_node, "args", ())
+        if len(before) != len(after):
+            return True
+        changed = [argument for argument in before if argument not in after]
+        return not any(argument.value in self.words for argument in changed)
 
 
-os.environ.update(OMP_NUM_THREADS="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--number", type=int, default=300)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument(
-    "--killed", type=Path, default="killed.json", help="where the killed are kept, to go on from"
-)
-options = parser.parse_args()
-sources, found, mutants = {}, {name: {} for name in TESTS}, {}
-for name, every in found.items():
-    source = sources[name] = (ROOT / f"contrastlib/{name}.py").read_text()
+def code_of(node):
+    return cst.Module([]).code_for_node(node)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A module's whole text with one change in it."""
+
+    module: str
+    code: str
+    diff: str
+    seed: int
+
+    @cached_property
+    def key(self):
+        """A hash of the change and the three lines on either side, which decides what is drawn."""
+        text = f"{self.seed} {self.module} {self.diff}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def source_of(module):
+    return (ROOT / "contrastlib" / f"{module}.py").read_text()
+
+
+def mutants_of(module, seed):
+    """All mutants of a module, by key, in the order of their keys."""
+    source = source_of(module)
     visitor = Visitor(mutation_operators, IgnoredCode(set(), set(), set()))
     tree = cst.MetadataWrapper(cst.parse_module(source)).visit(visitor)
-    for m in filter(visitor.counts, visitor.mutations):
-        code = deep_replace(tree, m.original_node, m.mutated_node).code
-        diff = "\n".join(
-            list(difflib.unified_diff(source.split("\n"), code.split("\n"), lineterm=""))[3:]
-        )
-        every[hashlib.sha256(f"{options.seed} {name} {diff}".encode()).hexdigest()[:12]] = (
-            name,
-            code,
-            diff,
-        )
-share = options.number / sum(map(len, found.values()))
-for every in found.values():
-    mutants |= dict(sorted(every.items())[: round(share * len(every))])
-killed = set(json.loads(options.killed.read_text()) if options.killed.exists() else ())
-with ThreadPoolExecutor(2) as pool:
-    assert all(pool.map(survives, sources, sources.values())), "the tests fail without a mutant"
-    verdicts = pool.map(lambda key: key not in killed and survives(*mutants[key][:2]), mutants)
-    for (key, (name, _, diff)), survived in zip(mutants.items(), verdicts, strict=True):
-        if survived:
-            print(f"\n{name} {key}\n{diff}")
-        else:
-            killed.add(key)
-            options.killed.write_text(json.dumps(sorted(killed), indent=0))
-print(
-    f"\n{len(mutants)} mutants, {len(killed & {*mutants})} killed; drawn from",
-    {k: len(m) for k, m in found.items()},
-)
+    found = {}
+    for mutation in visitor.mutations:
+        if not visitor.counts(mutation):
+            continue
+        code = deep_replace(tree, mutation.original_node, mutation.mutated_node).code
+        lines = difflib.unified_diff(source.split("\n"), code.split("\n"), lineterm="")
+        diff = "\n".join(list(lines)[3:])  # without its head
+        mutant = Mutant(module, code, diff, seed)
+        found[mutant.key] = mutant
+    return dict(sorted(found.items()))
+
+
+def draw(found, number):
+    """Of each module its share of so many mutants."""
+    share = number / sum(len(mutants) for mutants in found.values())
+    drawn = []
+    for mutants in found.values():
+        drawn += list(mutants.values())[: round(share * len(mutants))]
+    return drawn
+
+
+def survives(module, code):
+    """Whether the tests pass in a copy of the project in which the module has this code."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in COPIED:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+            copy(ROOT / part, Path(folder, part))
+        Path(folder, "contrastlib", f"{module}.py").write_text(code)
+        quietly = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        here = f"import contrastlib; assert contrastlib.__path__ == ['{folder}/contrastlib']"
+        subprocess.run([sys.executable, "-c", here], check=True, **quietly)
+        for tests in TESTS[module]:
+            command = [*PYTEST, *tests.split()]
+            try:
+                ended = subprocess.run(command, timeout=SECONDS, **quietly)
+            except subprocess.TimeoutExpired:
+                return False
+            if ended.returncode != 0:
+                return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--number", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--killed", type=Path, default="killed.json", help="where the killed are kept, to go on"
+    )
+    options = parser.parse_args()
+    # Read by each test's process.
+    os.environ.update(OMP_NUM_THREADS="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    found = {module: mutants_of(module, options.seed) for module in TESTS}
+    drawn = draw(found, options.number)
+    killed = set()
+    if options.killed.exists():
+        killed = set(json.loads(options.killed.read_text()))
+    waiting = [mutant for mutant in drawn if mutant.key not in killed]
+    with ThreadPoolExecutor(2) as pool:
+        if not all(pool.map(survives, TESTS, map(source_of, TESTS))):
+            sys.exit("the tests fail without a mutant")
+        modules = [mutant.module for mutant in waiting]
+        codes = [mutant.code for mutant in waiting]
+        survived = pool.map(survives, modules, codes)
+        for mutant, lives in zip(waiting, survived, strict=True):
+            if lives:
+                print(f"\n{mutant.module} {mutant.key}\n{mutant.diff}", flush=True)
+            else:
+                killed.add(mutant.key)
+                options.killed.write_text(json.dumps(sorted(killed), indent=0))
+    print("\n| module | mutants | drawn | killed |\n|---|---|---|---|")
+    for module, mutants in found.items():
+        of_module = [mutant for mutant in drawn if mutant.module == module]
+        dead = [mutant for mutant in of_module if mutant.key in killed]
+        print(f"| {module} | {len(mutants)} | {len(of_module)} | {len(dead)} |")
+    dead = [mutant for mutant in drawn if mutant.key in killed]
+    print(f"\n{len(drawn)} mutants, {len(dead)} killed ({len(dead) / len(drawn):.1%})")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ where it is right.
 import pytest
 import torch
 import torch.nn.functional as F
-from test_losses import sphere
+from random_points import unit_vectors
 
 from contrastlib.losses import ContrastiveLoss
 
@@ -67,11 +67,9 @@ def test_lightly_against_a_bank(tau):
 
 @each_tau
 def test_cross_entropy_and_torchs_own_fused_form(tau):
-    f, keys, rows = (
-        sphere(16, 32, dtype=torch.float32),
-        sphere(50, 32, 1, torch.float32),
-        torch.arange(16),
-    )
+    f = unit_vectors(16, 32, dtype=torch.float32)
+    keys = unit_vectors(50, 32, 1, torch.float32)
+    rows = torch.arange(16)
     f.requires_grad_()
     ours = ContrastiveLoss(tau)(f, keys, rows)
     both(ours, F.cross_entropy(f @ keys.T / tau, rows), f)

@@ -69,12 +69,10 @@ def distance(x, y):
 )  # the last shrinks, hence is antialiased
 def test_resized_crop_is_torchvisions(size):
     images = pictures(height=40, width=36)
-    top, left, height, width = (
-        (3, 0, 7, 39, 15),
-        (6, 0, 1, 0, 35),
-        (10, 40, 33, 1, 25),
-        (30, 36, 9, 36, 1),
-    )
+    top = (3, 0, 7, 39, 15)
+    left = (6, 0, 1, 0, 35)
+    height = (10, 40, 33, 1, 25)
+    width = (30, 36, 9, 36, 1)
     boxes = list(zip(top, left, height, width, strict=True))
     expected = [
         tv.resized_crop(i / 255, *box, list(size)) for i, box in zip(images, boxes, strict=True)
@@ -93,7 +91,8 @@ def test_resized_crop_is_torchvisions(size):
 
 
 def test_enlarging_needs_no_antialiasing():
-    images, box = pictures(1, height=20, width=20), (2, 3, 11, 9)
+    images = pictures(1, height=20, width=20)
+    box = (2, 3, 11, 9)
     plain = tv.resized_crop(images / 255, *box, [32, 32], antialias=False)
     assert (
         distance(resized_crop(images, *torch.tensor(box).float()[:, None], (32, 32)), plain) < 1e-5
@@ -109,7 +108,8 @@ FACTORS = torch.tensor([0.6, 0.8, 1.0, 1.2, 1.4])
     [(0, tv.adjust_brightness), (1, tv.adjust_contrast), (2, tv.adjust_saturation)],
 )
 def test_colour_factors_are_torchvisions(place, reference, channels):
-    x, factors = colours(channels=channels), [torch.ones(5)] * 3
+    x = colours(channels=channels)
+    factors = [torch.ones(5)] * 3
     factors[place] = FACTORS
     expected = torch.stack(
         [reference(image, factor.item()) for image, factor in zip(x, FACTORS, strict=True)]
@@ -129,7 +129,8 @@ def test_saturation_0_is_grayscale():
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_colour_map_is_torchvisions_in_any_order_where_nothing_is_clamped(order):
-    x, factors = colours(0.3, 0.6), (FACTORS, FACTORS.roll(1), FACTORS.roll(2))
+    x = colours(0.3, 0.6)
+    factors = (FACTORS, FACTORS.roll(1), FACTORS.roll(2))
     steps = tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation
     expected = []
     for i, image in enumerate(x):
@@ -150,12 +151,15 @@ def test_shift_hue_is_torchvisions(turns):
 
 
 def test_hue_rotation_turns_the_chroma():
-    x, one, turns = colours(0.4, 0.6), torch.ones(5), torch.linspace(-0.4, 0.4, 5)
+    x = colours(0.4, 0.6)
+    one = torch.ones(5)
+    turns = torch.linspace(-0.4, 0.4, 5)
     yiq = torch.tensor(YIQ, dtype=torch.float64)
     for image, turn, result in zip(
         x.double(), turns.tolist(), adjust_colour(x, one, one, one, turns), strict=True
     ):
-        c, s = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
+        c = math.cos(2 * math.pi * turn)
+        s = math.sin(2 * math.pi * turn)
         rotation = torch.tensor([[1, 0, 0], [0, c, s], [0, -s, c]], dtype=torch.float64)
         expected = torch.einsum("ij,jhw->ihw", yiq.inverse() @ rotation @ yiq, image)
         assert distance(result, expected) < 1e-6
@@ -171,8 +175,10 @@ def test_how_far_the_two_hues_differ(most):
     )
     x = tv.resize(photographs.permute(0, 3, 1, 2), [96, 96]).float() / 255
     x = x.unfold(2, 32, 32).unfold(3, 32, 32).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 32, 32)
-    one, turns = torch.ones(len(x)), (torch.rand(len(x), generator=seeded()) * 2 - 1) * most
-    hsv, yiq = shift_hue_(x.clone(), turns), adjust_colour(x, one, one, one, turns).clamp(0, 1)
+    one = torch.ones(len(x))
+    turns = (torch.rand(len(x), generator=seeded()) * 2 - 1) * most
+    hsv = shift_hue_(x.clone(), turns)
+    yiq = adjust_colour(x, one, one, one, turns).clamp(0, 1)
     moved, turned, apart = (
         (a - b).abs().mean().item() for a, b in ((hsv, x), (yiq, x), (hsv, yiq))
     )
@@ -184,7 +190,9 @@ def test_how_far_the_two_hues_differ(most):
 
 
 def test_both_hues_turn_the_same_way():
-    x, one, turns = colours(), torch.ones(5), torch.full((5,), 0.2)
+    x = colours()
+    one = torch.ones(5)
+    turns = torch.full((5,), 0.2)
     hsv = shift_hue_(x.clone(), turns)
     along, against = (adjust_colour(x, one, one, one, t) for t in (turns, -turns))
     assert (hsv - along).abs().mean() < (hsv - against).abs().mean() / 2
@@ -222,7 +230,8 @@ def test_gaussian_blur_is_torchvisions():
     ],  # the last never fits
 )
 def test_crops_are_distributed_as_torchvisions(scale, ratio):
-    n, size = 4000, (32, 40) if ratio[0] < 1 else (32, 32)
+    n = 4000
+    size = (32, 40) if ratio[0] < 1 else (32, 32)
     torch.manual_seed(0)
     expected = [RandomResizedCrop.get_params(torch.empty(3, *size), scale, ratio) for _ in range(n)]
     expected = torch.tensor(expected, dtype=torch.float64)
@@ -246,7 +255,8 @@ def test_crops_are_distributed_as_torchvisions(scale, ratio):
         lambda b: b**2,
         lambda b: b[:, 2:3] * b[:, 3:4],
     ):  # means, spreads, area
-        ours, theirs = draws(boxes), draws(expected)
+        ours = draws(boxes)
+        theirs = draws(expected)
         error = (ours.var(dim=0) / n + theirs.var(dim=0) / n).sqrt()
         assert ((ours.mean(dim=0) - theirs.mean(dim=0)).abs() < 5 * error).all()
 
@@ -310,11 +320,9 @@ def test_views(hue_space, channels):
         hue_space=hue_space, blur=0.5, mean=(0.5,) * channels, std=(0.25,) * channels
     )
     generator = seeded()
-    first, second, again = (
-        augment(images, generator),
-        augment(images, generator),
-        augment(images, seeded()),
-    )
+    first = augment(images, generator)
+    second = augment(images, generator)
+    again = augment(images, seeded())
     assert torch.equal(first, again)
     assert first.shape == images.shape
     assert first.dtype == torch.float32

@@ -206,6 +206,12 @@ def test_the_prerequisites_examples():
         velocity = 0.9 * velocity + 1
         assert velocity == pytest.approx(expected)
     assert 2 - 2 * cos(pi / 2) == pytest.approx(2)
+    first = torch.tensor([3.0, 4.0])
+    second = torch.tensor([4.0, 3.0])
+    product = int(first @ second)
+    lengths = int(first.norm() * second.norm())
+    assert f"inner product is {product}" in text
+    assert f"product of the lengths is {lengths}" in text.replace("\n", " ")
 
 
 def divergence(q, p):

@@ -40,36 +40,42 @@ PREFIX = (
 # What a page can say about itself, as a list of problems. Alternative texts are asked of drawings,
 # too.
 LOOK = r"""async () => {
-  const found = [], all = (what) => [...document.querySelectorAll(what)];
-  await window.MathJax?.startup?.promise.catch((error) => found.push("maths error: " + error.message));
+  const found = [];
+  const all = (what) => [...document.querySelectorAll(what)];
+  const say = (problem, text) => found.push(`${problem}: ${String(text).trim().slice(0, 80)}`);
+  await window.MathJax?.startup?.promise.catch((error) => say("maths error", error.message));
   await document.fonts.ready;
   for (const image of all("img")) {
     const alt = (image.getAttribute("alt") ?? "").trim();
-    if (!alt) found.push("image without alt: " + image.src.slice(0, 80));
-    if (/\.(svg|png|jpe?g|gif|webp)$/i.test(alt)) found.push("alt is a file's name: " + alt);
-    if (image.complete && !image.naturalWidth) found.push("broken image: " + image.src.slice(0, 80));
+    if (!alt) say("image without alt", image.src);
+    if (/\.(svg|png|jpe?g|gif|webp)$/i.test(alt)) say("alt is a file's name", alt);
+    if (image.complete && !image.naturalWidth) say("broken image", image.src);
   }
   for (const svg of all("article svg"))
     if (!svg.closest("[aria-hidden=true], [aria-label]") && !svg.querySelector("title"))
-      found.push("drawing without aria-label: " + svg.outerHTML.slice(0, 80));
+      say("drawing without aria-label", svg.outerHTML);
   for (const math of all(".math"))
-    if (!math.querySelector("mjx-container")) found.push("maths not set: " + math.textContent.slice(0, 80));
+    if (!math.querySelector("mjx-container")) say("maths not set", math.textContent);
   // An unknown command is set in red, an error as merror, a reference to nothing as ???.
-  for (const bad of all("mjx-merror, [data-mjx-error], mjx-container [style*='color: red']"))
-    found.push("maths error: " + (bad.getAttribute("data-mjx-error") ?? bad.closest("mjx-container").textContent));
+  for (const bad of all("mjx-merror, [data-mjx-error], mjx-container [style*='color: red']")) {
+    const error = bad.getAttribute("data-mjx-error");
+    say("maths error", error ?? bad.closest("mjx-container").textContent);
+  }
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const left = /\$\$|\\\(|\\\[|\\begin\{|\?\?\?|\{[a-z:]+\}`/;
   for (let node; (node = walk.nextNode()); )
     if (left.test(node.data) && !node.parentElement.closest("pre, code, script, style, noscript"))
-      found.push("markup left in the text: " + node.data.trim().slice(0, 80));
+      say("markup left in the text", node.data);
   for (const link of all(".prev-next-area a"))
-    if (link.scrollWidth > link.clientWidth + 1) found.push("link is cut: " + link.textContent.trim().slice(0, 80));
+    if (link.scrollWidth > link.clientWidth + 1) say("link is cut", link.textContent);
   for (const folded of all(".solution.toggle-hidden"))
     if (folded.clientHeight > folded.querySelector(".admonition-title").offsetHeight + 2)
-      found.push("band below a folded solution: " + folded.id);
-  if (innerWidth < 500 && document.scrollingElement.scrollWidth > innerWidth) {
-    const wide = all("article *").filter((e) => e.getBoundingClientRect().right > innerWidth + 1)[0];
-    found.push(`page scrolls sideways: ${document.scrollingElement.scrollWidth} px, ${wide?.outerHTML.slice(0, 80)}`);
+      say("band below a folded solution", folded.id);
+  const { scrollWidth } = document.scrollingElement;
+  if (innerWidth < 500 && scrollWidth > innerWidth) {
+    const sticksOut = (element) => element.getBoundingClientRect().right > innerWidth + 1;
+    const widest = all("article *").find(sticksOut);
+    say("page scrolls sideways", `${scrollWidth} px, ${widest?.outerHTML}`);
   }
   return found;
 }"""
@@ -282,7 +288,8 @@ def test_the_colab_copy_quotes_the_runs_that_are_here():
     """Other numbers may differ in their last digits from machine to machine; those of stored runs
     may not.
     """
-    executed, quoted = executed_chapters.executed_values(), colab.Writer().values
+    executed = executed_chapters.executed_values()
+    quoted = colab.Writer().values
     names = {
         name
         for name in executed
@@ -296,7 +303,7 @@ def test_the_colab_copy_quotes_the_runs_that_are_here():
 
 @pytest.mark.parametrize("name", book_files.chapters())
 def test_the_colab_copy_shows_the_chapters_pictures(name):
-    """That they are there, not that they are the same: another machine may draw a line a pixel off."""
+    """That they are there, not that they are the same: another machine may be a pixel off."""
     copy = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=4)
     kept = {cell.id: cell.outputs for cell in copy.cells if cell.cell_type == "code"}
     drawn = {}
@@ -355,11 +362,13 @@ IMAGE = "data:image/gif;base64,R0lGODlhAQABAAAAACw="
         ("<p>see {eq}`eq-loss`</p>", "markup left in the text: see {eq}"),
         ('<div style="width: 600px; height: 1px"></div>', "page scrolls sideways"),
         (
-            '<div class="prev-next-area"><a style="display: block; overflow: hidden; width: 9px">Back</a></div>',
+            '<div class="prev-next-area">'
+            '<a style="display: block; overflow: hidden; width: 9px">Back</a></div>',
             "link is cut",
         ),
         (
-            '<div class="solution toggle-hidden"><p class="admonition-title">S</p><p style="height: 40px"></p></div>',
+            '<div class="solution toggle-hidden"><p class="admonition-title">S</p>'
+            '<p style="height: 40px"></p></div>',
             "band below",
         ),
         (

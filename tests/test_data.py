@@ -34,7 +34,8 @@ REAL = [
 
 
 def test_digits_are_the_digits():
-    train, test = load("digits"), load("digits", split="test")
+    train = load("digits")
+    test = load("digits", split="test")
     assert len(train) == 1437
     assert len(test) == 360
     images = torch.cat([train.images, test.images])
@@ -49,7 +50,8 @@ def test_digits_are_the_digits():
 
 
 def test_limit_is_random_fixed_and_nested():
-    small, large = load("digits", limit=50), load("digits", limit=200)
+    small = load("digits", limit=50)
+    large = load("digits", limit=200)
     assert torch.equal(small.images, large.images[:50])
     assert torch.equal(load("digits", limit=50).labels, small.labels)
     assert len(large.labels.unique()) == 10

@@ -16,7 +16,7 @@ import torch
 from data_helpers import error_of, idx, make_fashion, noise
 from torchvision import datasets
 
-import contrastlib.data_readers
+import contrastlib.data.readers
 from contrastlib.data import load
 
 pytestmark = pytest.mark.usefixtures("own_data_only")
@@ -72,7 +72,8 @@ def md5(path):
 
 
 def test_svhn_files(root, monkeypatch):
-    images, labels = noise(32, 32, 3, 11), np.arange(1, 12, dtype=np.uint8)[:, None] % 10
+    images = noise(32, 32, 3, 11)
+    labels = np.arange(1, 12, dtype=np.uint8)[:, None] % 10
     path = root / "train_32x32.mat"
     scipy.io.savemat(
         path, {"X": images, "y": np.where(labels == 0, 10, labels)}
@@ -93,7 +94,8 @@ def test_svhn_files(root, monkeypatch):
 def test_cifar_files(root, name, kind, monkeypatch):
     folder = root / kind.base_folder
     folder.mkdir()
-    images, label_key = noise(5, 3072), "labels" if name == "cifar10" else "fine_labels"
+    images = noise(5, 3072)
+    label_key = "labels" if name == "cifar10" else "fine_labels"
     lists = {}
     for which in ("train_list", "test_list"):
         lists[which] = []
@@ -134,7 +136,7 @@ def test_silent_server_is_given_up_and_the_time_limit_put_back(root, monkeypatch
 
     monkeypatch.setattr(urllib.request, "urlopen", never)
     assert "timed out" in error_of(lambda: load("svhn", root=root), FileNotFoundError)
-    assert set(limits) == {contrastlib.data_readers.TIMEOUT}
+    assert set(limits) == {contrastlib.data.readers.TIMEOUT}
     assert socket.getdefaulttimeout() is None
 
 

@@ -29,7 +29,9 @@ from contrastlib.losses import (
     TripletLimitLoss,
 )
 
-N, D, B = 100, 16, 4
+N = 100
+D = 16
+B = 4
 LOSSES = {
     "contrastive": ContrastiveLoss(0.2),
     "simple": SimpleLoss(),
@@ -92,7 +94,8 @@ def step(criterion, make_g, g_device=PRETEND, steps=2):
                         2
                     )
                 else:
-                    features, other = F.normalize(encoder(first), dim=1), second
+                    features = F.normalize(encoder(first), dim=1)
+                    other = second
                 loss = criterion(features, **g.keys_for(indices, other))
                 optimizer.zero_grad()
                 loss.backward()
@@ -223,11 +226,11 @@ def test_planted_wait_is_caught(elsewhere):
 @pytest.mark.parametrize("loss_name", LOSSES)
 def test_autocast_changes_no_digit(loss_name, g_name):
     torch.manual_seed(0)
-    indices, first, second = torch.randperm(N)[:B], torch.randn(B, D), torch.randn(B, D)
-    first, second = (
-        F.normalize(first, dim=1).requires_grad_(),
-        F.normalize(second, dim=1).requires_grad_(),
-    )
+    indices = torch.randperm(N)[:B]
+    first = torch.randn(B, D)
+    second = torch.randn(B, D)
+    first = F.normalize(first, dim=1).requires_grad_()
+    second = F.normalize(second, dim=1).requires_grad_()
 
     def loss_gradients_and_state(autocast):
         g = KEYS[g_name](nn.Identity())

@@ -11,14 +11,12 @@ from data_helpers import error_of
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image, ImageDraw
 
 from contrastlib.data import load
 from contrastlib.reproduction.plotting import GREEN, ORANGE
 from contrastlib.teaching.embeddings import (
     nearest,
     negatives,
-    own_image,
     pairs,
     rankme,
     separation,
@@ -78,39 +76,6 @@ def test_rankme_counts_directions():
     p = values / 4
     expected = math.exp(-float((p * p.log()).sum()))
     assert rankme(torch.diag(values)) == pytest.approx(expected)
-
-
-# A reader's own image
-
-
-def drawn(path, paper, ink):
-    picture = Image.new("L", (200, 120), paper)
-    ImageDraw.Draw(picture).rectangle((80, 20, 120, 100), fill=ink)
-    picture.convert("RGB").save(path)
-    return path
-
-
-@pytest.mark.parametrize(("paper", "ink"), [(255, 30), (0, 225)])
-def test_an_own_image_is_light_on_black_and_keeps_its_shape(tmp_path, paper, ink):
-    image = own_image(drawn(tmp_path / "own.png", paper, ink))
-    assert image.shape == (1, 1, 28, 28)
-    assert image.dtype == torch.uint8
-    assert image[0, 0, :5].max() == 0  # padded above
-    assert image[0, 0, 14, 14] == 225
-    lit = image[0, 0] > 110
-    width = lit.any(dim=0).sum().item()
-    height = lit.any(dim=1).sum().item()
-    assert (width, height) == pytest.approx((41 / 200 * 28, 81 / 200 * 28), abs=1)
-
-
-def test_an_own_image_that_is_none(tmp_path):
-    path = tmp_path / "own.png"
-    with pytest.raises(FileNotFoundError):
-        own_image(path)
-    path.write_text("no picture")
-    assert error_of(lambda: own_image(path)) == (
-        f"{path} is no picture that Pillow reads: give a PNG or JPEG"
-    )
 
 
 # The figures

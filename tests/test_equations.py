@@ -7,7 +7,7 @@ sides.
 
 import importlib
 import re
-from itertools import product
+from itertools import permutations, product
 from math import cos, exp, log, pi, sin, sinh
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from random_points import unit_vectors
 from torch import nn
 
 from contrastlib import gradients, keys, losses, metrics
@@ -48,13 +49,23 @@ def split(s):
 
 
 def unit(n, d=6, seed=0):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    )
+    return unit_vectors(n, d, seed)
 
 
 def others(row, i):
     return [(k, s) for k, s in enumerate(row) if k != i]
+
+
+def inner(x, y):
+    return sum(a * b for a, b in zip(x, y, strict=True))
+
+
+def squared_distance(x, y):
+    return sum((a - b) ** 2 for a, b in zip(x, y, strict=True))
+
+
+def entropy(shares):
+    return -sum(x * log(x) for x in shares if x > 0)
 
 
 def loss(row, i, tau):
@@ -76,6 +87,11 @@ def changed(row, j, value):
     return [*row[:j], value, *row[j + 1 :]]
 
 
+def slope_by_similarity(row, i, j, tau):
+    """How the loss of anchor i changes with its similarity to instance j, by differences."""
+    return slope(lambda s: loss(changed(row, j, s), i, tau), row[j])
+
+
 def close(ours, theirs, tolerance=1e-10):
     torch.testing.assert_close(
         ours, torch.as_tensor(theirs, dtype=torch.float64), rtol=tolerance, atol=tolerance
@@ -87,9 +103,13 @@ def close(ours, theirs, tolerance=1e-10):
 
 def test_eq_similarity():
     """Unit vectors: the inner product that the modules take is the cosine."""
-    raw_f, raw_g = torch.randn(3, 6, dtype=torch.float64), torch.randn(9, 6, dtype=torch.float64)
-    f, g = F.normalize(raw_f), F.normalize(raw_g)
-    s = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in g.tolist()] for x in f.tolist()]
+    raw_f = torch.randn(3, 6, dtype=torch.float64)
+    raw_g = torch.randn(9, 6, dtype=torch.float64)
+    f = F.normalize(raw_f)
+    g = F.normalize(raw_g)
+    s = []
+    for x in f.tolist():
+        s.append([inner(x, y) for y in g.tolist()])
     close(torch.cosine_similarity(raw_f[:, None], raw_g[None], dim=2), s)
     by_hand = sum(loss(row, i, 0.2) for i, row in enumerate(s)) / 3
     close(losses.ContrastiveLoss(0.2)(f, g, torch.arange(3)), by_hand)
@@ -104,9 +124,10 @@ def test_eq_contrastive(tau):
 @each_tau
 def test_eq_contrastive_difference(tau):
     s = similarities()
-    by_differences = [
-        log(1 + sum(exp((x - row[i]) / tau) for _, x in others(row, i))) for i, row in enumerate(s)
-    ]
+    by_differences = []
+    for i, row in enumerate(s):
+        terms = [exp((x - row[i]) / tau) for _, x in others(row, i)]
+        by_differences.append(log(1 + sum(terms)))
     close(losses.contrastive(*split(s), tau), by_differences)
 
 
@@ -140,8 +161,11 @@ def test_eq_infonce_bound(tau):
 
 
 def test_eq_memory_bank():
-    m, bank = 0.5, keys.MemoryBank(5, 6, momentum=0.5)
-    before, f, rows = bank.bank.clone(), unit(2).float(), torch.tensor([3, 1])
+    m = 0.5
+    bank = keys.MemoryBank(5, 6, momentum=0.5)
+    before = bank.bank.clone()
+    f = unit(2).float()
+    rows = torch.tensor([3, 1])
     bank.update(rows, f)
     expected = before.clone()
     for i, feature in zip(rows.tolist(), f, strict=True):
@@ -151,13 +175,15 @@ def test_eq_memory_bank():
 
 
 def test_eq_momentum_encoder():
-    m, encoder = 0.9, nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    m = 0.9
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     queue = keys.MomentumQueue(encoder, 6, momentum=m)
     theta_g = [p.detach().clone() for p in encoder.parameters()]
     with torch.no_grad():
         for p in encoder.parameters():
             p.add_(torch.randn_like(p))
-    indices, images = torch.arange(2), torch.randn(2, 4)
+    indices = torch.arange(2)
+    images = torch.randn(2, 4)
     queue.keys_for(indices, images)
     queue.update(indices, encoder(images).detach())
     for g, theta_f, ours in zip(
@@ -168,7 +194,9 @@ def test_eq_momentum_encoder():
 
 @each_tau
 def test_eq_exchange(tau):
-    f, g, permutation = unit(7), unit(7, seed=1), torch.tensor([2, 0, 1, 4, 3, 6, 5])
+    f = unit(7)
+    g = unit(7, seed=1)
+    permutation = torch.tensor([2, 0, 1, 4, 3, 6, 5])
     rows = torch.arange(7)
     for criterion in (
         losses.ContrastiveLoss(tau),
@@ -187,26 +215,22 @@ def test_eq_probability(tau):
     s = similarities()
     p_pos, p_neg = gradients.probabilities(*split(s), tau)
     close(p_pos, [probability(row, i, i, tau) for i, row in enumerate(s)])
-    close(
-        p_neg, [[probability(row, i, j, tau) for j, _ in others(row, i)] for i, row in enumerate(s)]
-    )
+    by_hand = []
+    for i, row in enumerate(s):
+        by_hand.append([probability(row, i, j, tau) for j, _ in others(row, i)])
+    close(p_neg, by_hand)
 
 
 @each_tau
 def test_eq_gradient_positive(tau):
     s = similarities()
     g_pos, _ = gradients.similarity_gradients(*split(s), tau)
-    close(
-        g_pos,
-        [
-            -sum(probability(row, i, k, tau) for k, _ in others(row, i)) / tau
-            for i, row in enumerate(s)
-        ],
-    )
-    differences = [
-        slope(lambda x, i=i, row=row: loss(changed(row, i, x), i, tau), row[i])
-        for i, row in enumerate(s)
-    ]
+    by_hand = []
+    for i, row in enumerate(s):
+        of_negatives = [probability(row, i, k, tau) for k, _ in others(row, i)]
+        by_hand.append(-sum(of_negatives) / tau)
+    close(g_pos, by_hand)
+    differences = [slope_by_similarity(row, i, i, tau) for i, row in enumerate(s)]
     close(g_pos, differences, 1e-6)
 
 
@@ -214,17 +238,13 @@ def test_eq_gradient_positive(tau):
 def test_eq_gradient_negative(tau):
     s = similarities()
     _, g_neg = gradients.similarity_gradients(*split(s), tau)
-    close(
-        g_neg,
-        [[probability(row, i, j, tau) / tau for j, _ in others(row, i)] for i, row in enumerate(s)],
-    )
-    differences = [
-        [
-            slope(lambda x, i=i, j=j, row=row: loss(changed(row, j, x), i, tau), row[j])
-            for j, _ in others(row, i)
-        ]
-        for i, row in enumerate(s)
-    ]
+    by_hand = []
+    differences = []
+    for i, row in enumerate(s):
+        negatives = [j for j, _ in others(row, i)]
+        by_hand.append([probability(row, i, j, tau) / tau for j in negatives])
+        differences.append([slope_by_similarity(row, i, j, tau) for j in negatives])
+    close(g_neg, by_hand)
     close(g_neg, differences, 1e-6)
 
 
@@ -239,7 +259,8 @@ def test_eq_gradient_balance(tau):
 
 @each_tau
 def test_eq_gradient_anchor(tau):
-    f, k = unit(4), unit(7, seed=1)
+    f = unit(4)
+    k = unit(7, seed=1)
     for i in range(4):
         s = (f[i] @ k.T).tolist()
         expected = (sum(probability(s, i, j, tau) * k[j] for j in range(7)) - k[i]) / tau
@@ -252,7 +273,8 @@ def test_eq_gradient_anchor(tau):
 
 @each_tau
 def test_eq_gradient_sphere(tau):
-    z, k = 3 * unit(1), unit(7, seed=1)
+    z = 3 * unit(1)
+    k = unit(7, seed=1)
 
     def of_raw(x):
         f = x / x.norm()
@@ -269,7 +291,8 @@ def test_eq_gradient_sphere(tau):
 
 @each_tau
 def test_eq_euler(tau):
-    f, k = unit(1), unit(7, seed=1)
+    f = unit(1)
+    k = unit(7, seed=1)
     s = (f @ k.T)[0].tolist()
     g = gradients.anchor_gradient(f, k[:1], k[1:], tau)
     by_differences = slope(lambda t: loss(s, 0, t), tau)
@@ -284,8 +307,12 @@ def test_eq_relative_penalty(tau):
     s = similarities()
     s_pos, s_neg = split(s)
     r = gradients.relative_penalty(s_neg, tau)
-    total = [sum(exp(x / tau) for _, x in others(row, i)) for i, row in enumerate(s)]
-    close(r, [[exp(x / tau) / total[i] for _, x in others(row, i)] for i, row in enumerate(s)])
+    by_hand = []
+    for i, row in enumerate(s):
+        powers = [exp(x / tau) for _, x in others(row, i)]
+        total = sum(powers)
+        by_hand.append([power / total for power in powers])
+    close(r, by_hand)
     g_pos, g_neg = gradients.similarity_gradients(s_pos, s_neg, tau)
     close(r, g_neg.abs() / g_pos.abs()[:, None])
 
@@ -301,7 +328,7 @@ def test_eq_penalty_ratio(tau):
 def test_eq_entropy(tau):
     _, s_neg = split(similarities())
     r = gradients.relative_penalty(s_neg, tau)
-    close(gradients.entropy(r), [-sum(x * log(x) for x in row if x > 0) for row in r.tolist()])
+    close(gradients.entropy(r), [entropy(row) for row in r.tolist()])
 
 
 @each_tau
@@ -309,7 +336,7 @@ def test_eq_effective_negatives(tau):
     _, s_neg = split(similarities())
     r = gradients.relative_penalty(s_neg, tau)
     effective = gradients.effective_negatives(r)
-    close(effective, [exp(-sum(x * log(x) for x in row if x > 0)) for row in r.tolist()])
+    close(effective, [exp(entropy(row)) for row in r.tolist()])
     assert (effective >= 1).all()
     assert (effective <= s_neg.shape[1]).all()
 
@@ -442,10 +469,10 @@ def test_eq_limit_large(tau):
 def test_eq_bound_large(tau):
     s = hostile()
     difference = losses.contrastive(*split(s), tau) - losses.simple_limit(*split(s), tau)
-    divergence = [
-        sum(log(1 / 7 / probability(row, i, j, tau)) for j in range(7)) / 7
-        for i, row in enumerate(s)
-    ]
+    divergence = []
+    for i, row in enumerate(s):
+        ratios = [1 / 7 / probability(row, i, j, tau) for j in range(7)]
+        divergence.append(sum(map(log, ratios)) / 7)
     close(difference, divergence)
     assert (difference > -1e-12).all()
     assert (difference <= 1 / (2 * tau**2)).all()
@@ -458,9 +485,11 @@ def test_eq_bound_large(tau):
 
 
 def test_eq_simple_mean():
-    f, g = unit(7), unit(7, seed=1)
+    f = unit(7)
+    g = unit(7, seed=1)
     by_library = losses.SimpleLoss()(f, g, torch.arange(7))
-    f_mean, g_mean = f.mean(dim=0), g.mean(dim=0)
+    f_mean = f.mean(dim=0)
+    g_mean = g.mean(dim=0)
     covariance = sum(((f[i] - f_mean) @ (g[i] - g_mean)).item() for i in range(7)) / 7
     close(by_library, -7 / 6 * covariance)
     assert by_library.item() > -7 / 6
@@ -503,7 +532,8 @@ def test_eq_hard_loss(tau):
     expected = [hard_loss(row, i, tau, 2) for i, row in enumerate(s)]
     close(losses.hard_contrastive(*split(s), tau, k=2), expected)
     close(losses.hard_contrastive(*split(s), tau, alpha=0.4), expected)  # of 6, round(2.4) are kept
-    f, g = unit(4), unit(7, seed=1)
+    f = unit(4)
+    g = unit(7, seed=1)
     by_hand = sum(hard_loss(row, i, tau, 2) for i, row in enumerate((f @ g.T).tolist())) / 4
     close(losses.HardContrastiveLoss(tau, k=2)(f, g, torch.arange(4)), by_hand)
 
@@ -535,7 +565,8 @@ def test_eq_hard_simple():
     s = tied()
     expected = [sum(kept(row, i, 2)) / len(kept(row, i, 2)) - row[i] for i, row in enumerate(s)]
     close(losses.hard_simple(*split(s), k=2), expected)
-    f, g = unit(4), unit(7, seed=1)
+    f = unit(4)
+    g = unit(7, seed=1)
     rows = (f @ g.T).tolist()
     by_hand = sum(sum(kept(row, i, 2)) / 2 - row[i] for i, row in enumerate(rows)) / 4
     close(losses.HardSimpleLoss(k=2)(f, g, torch.arange(4)), by_hand)
@@ -544,7 +575,8 @@ def test_eq_hard_simple():
 @pytest.mark.parametrize("tau", [*TAUS, 50.0])
 def test_eq_hard_large_tau(tau):
     s = tied()
-    loss, simple = losses.hard_contrastive(*split(s), tau, k=2), losses.hard_simple(*split(s), k=2)
+    loss = losses.hard_contrastive(*split(s), tau, k=2)
+    simple = losses.hard_simple(*split(s), k=2)
     for i, row in enumerate(s):
         near = kept(row, i, 2)
         n = len(near)
@@ -580,7 +612,7 @@ def test_eq_training_gain():
     """No scores gain more than the mutual information; log-probabilities gain all of it."""
     draw = torch.rand(4, 5, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
     chances = (draw / draw.sum(dim=1, keepdim=True)).tolist()  # 4 images with 5 views each
-    of_view = [sum(views[x] for views in chances) / 4 for x in range(5)]
+    of_view = [sum(of_images) / 4 for of_images in zip(*chances, strict=True)]
     information = 0.0
     for views in chances:
         information += sum(p / 4 * log(p / of_view[x]) for x, p in enumerate(views))
@@ -588,7 +620,7 @@ def test_eq_training_gain():
     for seed in range(20):
         score = torch.randn(5, 4, generator=torch.Generator().manual_seed(seed)).tolist()
         assert log(4) - mean_loss_of_scores(score, chances) <= information
-    best = [[log(views[x]) for views in chances] for x in range(5)]
+    best = torch.tensor(chances).log().T.tolist()
     assert log(4) - mean_loss_of_scores(best, chances) == pytest.approx(information)
 
 
@@ -598,10 +630,10 @@ def test_eq_training_gain():
 @each_tau
 def test_eq_tau_gradient(tau):
     s = similarities()
-    by_hand = [
-        (row[i] - sum(probability(row, i, j, tau) * x for j, x in enumerate(row))) / tau**2
-        for i, row in enumerate(s)
-    ]
+    by_hand = []
+    for i, row in enumerate(s):
+        expected = sum(probability(row, i, j, tau) * x for j, x in enumerate(row))
+        by_hand.append((row[i] - expected) / tau**2)
     s_pos, s_neg = split(s)
     t = torch.full((4,), tau, dtype=torch.float64, requires_grad=True)  # one for each anchor
     logits = torch.tensor(s, dtype=torch.float64) / t[:, None]
@@ -658,7 +690,8 @@ def test_eq_debiased(tau):
     """The first term leaves the shares as they are; under the second nobody is pushed."""
 
     def debiased(row, i, rho):
-        m, negatives = len(row) - 1, sum(exp(x / tau) for _, x in others(row, i))
+        m = len(row) - 1
+        negatives = sum(exp(x / tau) for _, x in others(row, i))
         n = max((negatives - rho * m * exp(row[i] / tau)) / (1 - rho), m * exp(-1 / tau))
         return log(1 + n * exp(-row[i] / tau))
 
@@ -679,7 +712,9 @@ def test_eq_tau_schedule():
     """PyTorch's cosine annealing is the same curve: from the larger to the smaller in half a
     period, and back.
     """
-    high, low, period = 1.0, 0.1, 40
+    high = 1.0
+    low = 0.1
+    period = 40
     rate = torch.optim.SGD([torch.zeros(1)], lr=high)
     annealing = torch.optim.lr_scheduler.CosineAnnealingLR(rate, T_max=period // 2, eta_min=low)
     for t in range(2 * period):
@@ -695,18 +730,15 @@ def test_eq_tau_schedule():
 
 def pairs(z):
     """The inner products of all ordered pairs of different rows, with the two row numbers."""
-    rows = z.tolist()
-    inner = [[sum(a * b for a, b in zip(x, y, strict=True)) for y in rows] for x in rows]
-    return [(i, j, inner[i][j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]
+    numbered = enumerate(z.tolist())
+    return [(i, j, inner(x, y)) for (i, x), (j, y) in permutations(numbered, 2)]
 
 
 @pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
 def test_eq_uniformity(t):
     z = unit(9)
     rows = z.tolist()
-    squares = [
-        sum((a - b) ** 2 for a, b in zip(rows[i], rows[j], strict=True)) for i, j, _ in pairs(z)
-    ]
+    squares = [squared_distance(x, y) for x, y in permutations(rows, 2)]
     assert metrics.uniformity(z, t) == pytest.approx(
         -log(sum(exp(-t * d) for d in squares) / len(squares))
     )
@@ -715,7 +747,8 @@ def test_eq_uniformity(t):
 @pytest.mark.parametrize("t", [0.5, 2.0, 5.0])
 @pytest.mark.parametrize("d", [2, 3, 7, 128])
 def test_eq_uniformity_ceiling(d, t):
-    term, series = 1.0, 1.0
+    term = 1.0
+    series = 1.0
     for k in range(1, 200):
         term *= t**2 / (k * (d / 2 + k - 1))
         series += term
@@ -733,7 +766,9 @@ def test_eq_uniformity_ceiling(d, t):
 @each_tau
 def test_eq_uniformity_normaliser(tau):
     z = unit(9)
-    partition = [sum(exp(s / tau) for i, _, s in pairs(z) if i == anchor) for anchor in range(9)]
+    partition = [0.0] * 9
+    for i, _, s in pairs(z):
+        partition[i] += exp(s / tau)
     right = exp(-1 / tau) * sum(Z / 8 for Z in partition) / 9
     assert exp(-metrics.uniformity(z, 1 / (2 * tau))) == pytest.approx(right)
 
@@ -743,7 +778,7 @@ CLASSES = [0, 0, 0, 1, 1, 2, 2, 2, 2]
 
 def test_eq_tolerance():
     z = unit(9)
-    printed = sum(s * (CLASSES[i] == CLASSES[j]) for i, j, s in pairs(z)) / 72
+    printed = sum(s for i, j, s in pairs(z) if CLASSES[i] == CLASSES[j]) / 72
     assert metrics.tolerance(z, torch.tensor(CLASSES), per_class_pair=False) == pytest.approx(
         printed
     )
@@ -765,9 +800,7 @@ def test_eq_mmd(t):
     even = [[cos(2 * pi * k / 720), sin(2 * pi * k / 720)] for k in range(720)]
 
     def repulsion(first, second):
-        squares = [
-            sum((a - b) ** 2 for a, b in zip(u, v, strict=True)) for u in first for v in second
-        ]
+        squares = [squared_distance(u, v) for u, v in product(first, second)]
         return sum(exp(-t * square) for square in squares) / len(squares)
 
     points = z.tolist()
@@ -780,11 +813,15 @@ def test_eq_mmd(t):
 @pytest.mark.parametrize("tau", [0.2, 1.0])
 def test_eq_many_negatives(tau):
     """Each of six images is a negative a great many times, as if drawn independently."""
-    f, g, times = unit(6), unit(6, seed=1), 2000
+    f = unit(6)
+    g = unit(6, seed=1)
+    times = 2000
     s = f @ g.T
     loss = losses.contrastive(s.diagonal(), s.repeat(1, times), tau).mean().item()
     pull = -sum(s[i, i].item() for i in range(6)) / 6 / tau
-    push = sum(log(sum(exp(x / tau) for x in row) / 6) for row in s.tolist()) / 6
+    push = 0.0
+    for row in s.tolist():
+        push += log(sum(exp(x / tau) for x in row) / 6) / 6
     assert loss - log(6 * times) == pytest.approx(pull + push, abs=2e-2)
     few = losses.contrastive(s.diagonal(), s, tau).mean().item()
     assert abs(few - log(6) - pull - push) > 10 * abs(loss - log(6 * times) - pull - push)
@@ -807,10 +844,8 @@ def test_eq_pooled():
 
 
 def test_eq_interval():
-    x, t_975 = (
-        [0.4, 0.7, 0.1, 0.6],
-        3.182446305284263,
-    )  # Student's t at 0.975 with three degrees of freedom
+    x = [0.4, 0.7, 0.1, 0.6]
+    t_975 = 3.182446305284263  # Student's t at 0.975 with three degrees of freedom
     mean = sum(x) / 4
     s = (sum((value - mean) ** 2 for value in x) / 3) ** 0.5
     found = verdicts.interval(x)

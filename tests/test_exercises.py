@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -100,6 +101,36 @@ def pair_by_pair(z, t):
 def alike(z, labels):
     """Tolerance with a mask of all pairs."""
     return (z @ z.T)[(labels[:, None] == labels).fill_diagonal_(False)].mean()
+
+
+def auc_by_ranks(same, other):
+    """By the ranks of all together (Mann and Whitney), a tie having the mean of its ranks."""
+    everything = np.concatenate([same.numpy(), other.numpy()])
+    _, inverse, counts = np.unique(everything, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(counts) - (counts - 1) / 2
+    ranks = mean_rank[inverse][: len(same)]
+    return (ranks.mean() - (len(same) + 1) / 2) / len(other)
+
+
+def svd(z):
+    """Singular values by numpy."""
+    return np.linalg.svd(z.numpy(), compute_uv=False)
+
+
+def effective_rank(z, change=lambda values: values, total=sum):
+    values = change(svd(z))
+    shares = values / total(values)
+    return math.exp(-sum(share * math.log(share) for share in shares if share > 0))
+
+
+def own_share(z, labels, keys, key_labels, k):
+    """Image by image, and key by key."""
+    shares = []
+    for point, label in zip(z, labels, strict=True):
+        ranked = sorted(range(len(keys)), key=lambda j: -float(point @ keys[j]))
+        own = [key_labels[j] == label for j in ranked[:k]]
+        shares.append(sum(own) / k)
+    return shares
 
 
 # For each check a right answer, written unlike the library's, and mistakes with a piece of their
@@ -200,6 +231,51 @@ ANSWERS = {
             ),  # 20 of the 72 pairs are of one class
         },
     ),
+    "check_separation": (
+        auc_by_ranks,
+        {
+            "count it as lost": lambda a, b: (a[:, None] > b).double().mean(),
+            "count it as won": lambda a, b: (a[:, None] >= b).double().mean(),
+            "other way round": lambda a, b: auc_by_ranks(b, a),
+            "number of pairs": lambda a, b: auc_by_ranks(a, b) * len(a) * len(b),
+            "minus the share": lambda a, b: (a[:, None] - b).sign().mean(),
+            "difference of the two means": lambda a, b: a.mean() - b.mean(),
+            "gap over the spread": lambda a, b: (
+                (a.mean() - b.mean()) / ((a.var() + b.var()) / 2) ** 0.5
+            ),
+        },
+    ),
+    "check_rankme": (
+        effective_rank,
+        {
+            "shares of the squares": lambda z: effective_rank(z, lambda v: v**2),
+            "not yet a number": lambda z: math.log(effective_rank(z)),
+            "power of 2": lambda z: 2 ** math.log(effective_rank(z)),
+            "mean is taken off": lambda z: effective_rank(z - z.mean(dim=0)),
+            "divided by the largest": lambda z: effective_rank(z, total=max),
+            "1 over the sum": lambda z: svd(z).sum() ** 2 / (svd(z) ** 2).sum(),
+        },
+    ),
+    "check_own_share": (
+        own_share,
+        {
+            "divide it by k": lambda z, y, keys, key_y, k: [
+                k * x for x in own_share(z, y, keys, key_y, k)
+            ],
+            "k farthest": lambda z, y, keys, key_y, k: own_share(z, y, -keys, key_y, k),
+            "share of the class": lambda z, y, keys, key_y, k: [
+                k * x / (key_y == label).sum().item()
+                for x, label in zip(own_share(z, y, keys, key_y, k), y, strict=True)
+            ],
+            "others' share": lambda z, y, keys, key_y, k: [
+                1 - x for x in own_share(z, y, keys, key_y, k)
+            ],
+            "nearest alone": lambda z, y, keys, key_y, k: own_share(z, y, keys, key_y, 1),
+            "all keys are counted": lambda z, y, keys, key_y, k: own_share(
+                z, y, keys, key_y, len(keys)
+            ),
+        },
+    ),
     "check_individual": (
         lambda s_neg, c: bisected(s_neg, s_neg.shape[1] * math.exp(-c)),
         {
@@ -282,6 +358,7 @@ def test_rubbish_gets_one_line(name, line, capsys):
 @each_check
 def test_not_a_number(name, capsys):
     scalars = ("gap", "break", "hardest_angle", "takes_all", "diagonal", "class_sums")
+    scalars += ("separation", "rankme")
     size = () if name.removeprefix("check_") in scalars else (4,)
     size = (3,) if name == "check_rule_of_thumb" else size
     assert CHECKS[name](lambda *case: torch.full(size, math.nan)) is False

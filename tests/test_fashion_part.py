@@ -13,8 +13,7 @@ import torch
 from data_helpers import error_of, make_fashion
 from torchvision import datasets
 
-from contrastlib import data_readers
-from contrastlib.data import load, stream
+from contrastlib.data import load, readers, stream
 from contrastlib.teaching.fashion_part import first_of_each_class, main, make
 
 IDX_FILES = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
@@ -31,7 +30,7 @@ def test_the_part_is_even_and_small(monkeypatch):
     assert test.labels.bincount().tolist() == [100] * 10
     assert train.classes == tuple(datasets.FashionMNIST.classes)
     assert (train.labels.diff() < 0).any()  # in the files' order, not class by class
-    assert data_readers.PART.stat().st_size <= 2_000_000
+    assert readers.PART.stat().st_size <= 2_000_000
 
 
 @pytest.mark.usefixtures("own_data_only")
@@ -41,7 +40,7 @@ def test_the_part_is_made_again_by_its_command(tmp_path, capsys):
     out = tmp_path / "part.npz"
     assert main([str(IDX_FILES), str(out)]) == 0
     assert "bytes" in capsys.readouterr().out
-    with np.load(out) as made, np.load(data_readers.PART) as shipped:
+    with np.load(out) as made, np.load(readers.PART) as shipped:
         assert set(made) == set(shipped)
         for name in made:
             assert np.array_equal(made[name], shipped[name])

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from random_points import unit_vectors
 from torch import nn
 
 from contrastlib.data import load
@@ -43,7 +44,8 @@ def definitions():
 @pytest.fixture
 def page():
     """The page's functions, over 250 images and 250 test images."""
-    train_set, test_set = load("fashion-mnist-part"), load("fashion-mnist-part", "test")
+    train_set = load("fashion-mnist-part")
+    test_set = load("fashion-mnist-part", "test")
     space = {"torch": torch, "F": F, "nn": nn, "images": train_set.images[:250] / 255}
     space["train_set"] = SimpleNamespace(labels=train_set.labels[:250])
     space["test_set"] = SimpleNamespace(labels=test_set.labels[:250])
@@ -54,13 +56,13 @@ def page():
 
 
 def unit(count, seed):
-    rows = torch.randn(count, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return F.normalize(rows).requires_grad_()
+    return unit_vectors(count, 8, seed).requires_grad_()
 
 
 @pytest.mark.parametrize("tau", [0.07, 0.2, 1.0])
 def test_the_loss_and_its_gradients_are_the_librarys(page, tau):
-    first, second = unit(12, 0), unit(12, 1)
+    first = unit(12, 0)
+    second = unit(12, 1)
     keys = InBatchKeys().keys_for(torch.arange(12), second)
     theirs = ContrastiveLoss(tau)(first, **keys)
     ours = page.simclr_loss(first @ second.T, tau)
@@ -74,7 +76,8 @@ def test_the_loss_and_its_gradients_are_the_librarys(page, tau):
 
 
 def test_the_solution_of_both_views_is_the_librarys(page):
-    first, second = unit(12, 0), unit(12, 1)
+    first = unit(12, 0)
+    second = unit(12, 1)
     z = torch.cat([first, second])
     rows = torch.arange(24)
     theirs = ContrastiveLoss(0.2)(z, z, rows.roll(12), ignore=rows)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from test_losses import similarities, sphere
+from random_points import similarities, unit_vectors
 from torch.autograd import gradcheck
 
 from contrastlib.gradients import (
@@ -22,7 +22,8 @@ from contrastlib.gradients import (
 )
 from contrastlib.losses import contrastive, hard_contrastive
 
-seeds, taus = st.integers(0, 10_000), st.floats(0.02, 50)
+seeds = st.integers(0, 10_000)
+taus = st.floats(0.02, 50)
 
 
 @given(seeds, taus)
@@ -94,7 +95,9 @@ def test_entropy_at_its_ends():
 
 
 def test_anchor_gradient_is_the_derivative_and_is_attention():
-    f, keys, own = sphere(5).requires_grad_(), sphere(20, seed=1), sphere(5, seed=2)
+    f = unit_vectors(5).requires_grad_()
+    keys = unit_vectors(20, seed=1)
+    own = unit_vectors(5, seed=2)
     for tau in (0.02, 0.2, 2.0):
         loss = contrastive((f * own).sum(dim=1), f @ keys.T, tau).sum()
         ours = anchor_gradient(f.detach(), own, keys, tau)
@@ -108,10 +111,11 @@ def test_anchor_gradient_is_the_derivative_and_is_attention():
 
 
 def test_tangent_is_the_derivative_before_normalisation():
-    z = 3 * sphere(5)
+    z = 3 * unit_vectors(5)
     z[1] *= 2
     z.requires_grad_()
-    keys, own = sphere(20, seed=1), sphere(5, seed=2)
+    keys = unit_vectors(20, seed=1)
+    own = unit_vectors(5, seed=2)
     f = F.normalize(z, dim=1)
     loss = contrastive((f * own).sum(dim=1), f @ keys.T, 0.2).sum()
     along = project_to_tangent(anchor_gradient(f, own, keys, 0.2), f)
@@ -139,7 +143,8 @@ def test_no_nan_at_either_end(tau):
 
 def test_bad_input():
     s_pos, s_neg = similarities()
-    f, keys = sphere(5), sphere(9)
+    f = unit_vectors(5)
+    keys = unit_vectors(9)
     for call, error, words in [
         (
             lambda: probabilities(s_pos, s_neg, 0),

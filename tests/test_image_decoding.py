@@ -10,7 +10,7 @@ import pytest
 from data_helpers import error_of
 from PIL import Image, ImageOps
 
-from contrastlib.image_decoding import decode, turn_upright
+from contrastlib.data.image_decoding import decode, turn_upright
 
 GREY = np.array([[0, 16448], [32896, 65535]], np.uint16)  # 257 times 0, 64, 128 and 255
 COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)

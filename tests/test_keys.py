@@ -20,7 +20,8 @@ from contrastlib.keys import InBatchKeys, MemoryBank, MomentumQueue
 from contrastlib.losses import ContrastiveLoss, HardContrastiveLoss, HardSimpleLoss, SimpleLoss
 from contrastlib.training import components, recipes
 
-N, D = 20, 5
+N = 20
+D = 5
 LOSSES = {
     "contrastive": ContrastiveLoss(0.2),
     "simple": SimpleLoss(),
@@ -63,7 +64,8 @@ def loss_of(encoder, g, criterion, indices, first, second):
     if g.other_view == "embeddings":
         features, other = encoder(torch.cat([first, second])).chunk(2)
     else:
-        features, other = encoder(first), second
+        features = encoder(first)
+        other = second
     return criterion(features, **g.keys_for(indices, other)), features
 
 
@@ -108,15 +110,16 @@ def test_any_loss_trains_with_any_g(loss_name, g_name):
 
 
 def test_in_batch_gradient_flows_to_both_views():
-    first, second = units(4, D).requires_grad_(), units(4, D, seed=1).requires_grad_()
+    first = units(4, D).requires_grad_()
+    second = units(4, D, seed=1).requires_grad_()
     arguments = InBatchKeys().keys_for(torch.tensor([9, 3, 5, 1]), second)
     assert arguments["keys"] is second
     assert arguments["positive"].tolist() == [0, 1, 2, 3]
-    F.cross_entropy(
-        first @ second.T / 0.2, torch.arange(4)
-    ).backward()  # what SimCLR's code usually says
+    # What SimCLR's code usually says.
+    F.cross_entropy(first @ second.T / 0.2, torch.arange(4)).backward()
     expected = first.grad.clone(), second.grad.clone()
-    first.grad = second.grad = None
+    first.grad = None
+    second.grad = None
     ContrastiveLoss(0.2)(first, **arguments).backward()
     torch.testing.assert_close((first.grad, second.grad), expected)
     assert not InBatchKeys().state_dict()
@@ -168,7 +171,8 @@ def test_an_image_given_twice_is_written_one_value():
 
 
 def test_bank_hands_out_itself_and_its_rows_as_positives():
-    g, indices = MemoryBank(N, D), torch.tensor([3, 7])
+    g = MemoryBank(N, D)
+    indices = torch.tensor([3, 7])
     arguments = g.keys_for(indices, None)
     assert arguments["keys"] is g.bank
     assert arguments["positive"] is indices
@@ -183,7 +187,8 @@ def test_bank_hands_out_itself_and_its_rows_as_positives():
 
 
 def test_update_before_backward_is_refused():
-    g, features = MemoryBank(N, D), units(2, D).requires_grad_()
+    g = MemoryBank(N, D)
+    features = units(2, D).requires_grad_()
     loss = ContrastiveLoss(0.2)(features, **g.keys_for(torch.tensor([0, 1])))
     g.update(torch.tensor([0, 1]), features)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -204,7 +209,8 @@ def test_queue_is_first_in_first_out_however_it_wraps(size, data):
         arguments = g.keys_for(torch.arange(batch), images)
         torch.testing.assert_close(arguments["positive_keys"], images)
         if slow is None:
-            slow, oldest = list(arguments["keys"].clone()), 0
+            slow = list(arguments["keys"].clone())
+            oldest = 0
         torch.testing.assert_close(
             arguments["keys"], torch.stack(slow)
         )  # own keys are not there yet
@@ -240,7 +246,8 @@ def test_momentum_encoder_is_a_moving_average_and_copies_buffers():
 def test_queue_key_is_the_momentum_encoders_not_the_encoders():
     torch.manual_seed(0)
     encoder = Encoder().eval()
-    g, frozen = MomentumQueue(encoder, 8, momentum=1.0), copy.deepcopy(encoder)
+    g = MomentumQueue(encoder, 8, momentum=1.0)
+    frozen = copy.deepcopy(encoder)
     with torch.no_grad():
         encoder.layers[-1].bias.add_(1)
     images = torch.randn(4, 3, 4, 4, requires_grad=True)
@@ -303,7 +310,9 @@ def test_moves_to_another_device_whole(g_name):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_storage_stays_float32(dtype):
     features = units(3, D).to(dtype)
-    bank, queue, indices = MemoryBank(N, D), MomentumQueue(Unit(), 7), torch.arange(3)
+    bank = MemoryBank(N, D)
+    queue = MomentumQueue(Unit(), 7)
+    indices = torch.arange(3)
     exact = MemoryBank(N, D)
     exact.update(indices, features.float())
     with torch.autocast("cpu", torch.bfloat16):
@@ -328,7 +337,8 @@ def test_storage_is_drawn_alike_whatever_the_defaults():
     expected = MemoryBank(N, D).bank
     torch.set_default_dtype(torch.float64)
     try:
-        bank, queue = MemoryBank(N, D), MomentumQueue(Unit(), 7)
+        bank = MemoryBank(N, D)
+        queue = MomentumQueue(Unit(), 7)
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(bank.bank, expected)
@@ -389,7 +399,8 @@ def test_what_was_first_used_in_inference_mode_can_train(g_name, made):
     encoder = Encoder()
     if made == "outside":
         g = KEYS[g_name](encoder)
-    indices, images = torch.arange(4), torch.randn(4, 3, 4, 4)
+    indices = torch.arange(4)
+    images = torch.randn(4, 3, 4, 4)
     with torch.inference_mode():
         if made == "inside":
             g = KEYS[g_name](encoder)
@@ -515,7 +526,8 @@ def test_refuses(error, match, call):
 
 
 def test_queue_refuses_what_does_not_follow_from_the_last_step():
-    g, indices = MomentumQueue(Unit(), 7), torch.arange(2)
+    g = MomentumQueue(Unit(), 7)
+    indices = torch.arange(2)
     g.keys_for(indices, units(2, D))
     with pytest.raises(ValueError, match="features has 3 row"):
         g.update(torch.arange(3), units(3, D))
@@ -531,7 +543,8 @@ def test_queue_refuses_what_does_not_follow_from_the_last_step():
 )  # parameters, and buffers alone
 def test_queue_refuses_an_encoder_that_has_grown(late):
     encoder = Unit()
-    g, indices = MomentumQueue(encoder, 7), torch.arange(2)
+    g = MomentumQueue(encoder, 7)
+    indices = torch.arange(2)
     encoder.late = late
     g.keys_for(indices, units(2, D))
     with pytest.raises(ValueError, match="zip"):
@@ -548,14 +561,16 @@ def test_a_refused_update_changes_nothing():
 
 # Several processes
 
-STEPS, BATCH = 5, 3
+STEPS = 5
+BATCH = 3
 
 
 def feed(rank, world):
     """STEPS updates of a bank and a queue with this process's share of each batch; the states they
     end in.
     """
-    bank, queue = MemoryBank(N, D), MomentumQueue(Unit(), 2 * BATCH + 1)  # every step wraps
+    bank = MemoryBank(N, D)
+    queue = MomentumQueue(Unit(), 2 * BATCH + 1)  # every step wraps
     for step in range(STEPS):
         draw = torch.Generator().manual_seed(step)
         indices = torch.randint(

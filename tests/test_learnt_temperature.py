@@ -121,7 +121,7 @@ def test_the_log_is_of_the_present_temperature(loss, tmp_path):
     assert state.tau_now == history[-1]["tau"]
     now = replace(recipe, tau=state.tau_now)
     told = similarity_log(
-        now, state.encoder, state.key_source, state.augmentation, *state.probe_batch
+        now, state.encoder, state.key_source, state.augmentation, *state.logged_batch
     )
     assert told["effective_negatives"] == history[-1]["effective_negatives"]
     constant = train_tiny(TINY)

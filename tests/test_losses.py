@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from random_points import similarities, unit_vectors
 from torch.autograd import gradcheck, gradgradcheck
 
 from contrastlib import numerics
@@ -25,22 +26,6 @@ from contrastlib.losses import (
     simple_limit,
     triplet_limit,
 )
-
-settings.register_profile("fast", deadline=None, max_examples=25)
-settings.load_profile("fast")
-
-
-def similarities(batch=5, negatives=9, seed=0, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(seed)
-    s = torch.rand(batch, negatives + 1, generator=generator, dtype=dtype) * 2 - 1
-    return s[:, 0], s[:, 1:]
-
-
-def sphere(n, d=8, seed=0, dtype=torch.float64):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
-    )
-
 
 # ---------------------------------------------------------------- the equations, against loops over
 # plain numbers
@@ -97,7 +82,8 @@ def test_hard_negatives_refuses_what_it_cannot_order():
 
 
 def test_many_hard_negatives_in_half_precision():
-    s_pos, s_neg = torch.zeros(1, dtype=torch.half), torch.full((1, 70_000), 0.97, dtype=torch.half)
+    s_pos = torch.zeros(1, dtype=torch.half)
+    s_neg = torch.full((1, 70_000), 0.97, dtype=torch.half)
     assert hard_simple(s_pos, s_neg, k=35_000).item() == pytest.approx(
         0.97, abs=1e-3
     )  # all tie, their sum overflows
@@ -147,7 +133,9 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
     monkeypatch.setattr(numerics, "KEY_CHUNK", chunk)
     monkeypatch.setattr(numerics, "BLOCK_ELEMENTS", chunk * 20)
     module, equation = MODULES[name]
-    f, keys, own = sphere(6), sphere(20, seed=1), sphere(6, seed=2)
+    f = unit_vectors(6)
+    keys = unit_vectors(20, seed=1)
+    own = unit_vectors(6, seed=2)
     leaves = [x.requires_grad_() for x in (f, keys, own)]
     rows = torch.tensor([0, 19, 3, 3, 7, 12])
     arguments = {
@@ -156,7 +144,8 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
         "positive_keys": {"positive_keys": own},
         "positive_keys and ignore": {"positive_keys": own, "ignore": rows},
     }[use]
-    ours, theirs = module()(f, keys, **arguments), by_equation(equation, f, keys, **arguments)
+    ours = module()(f, keys, **arguments)
+    theirs = by_equation(equation, f, keys, **arguments)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     for mine, other in zip(
         torch.autograd.grad(3 * ours, leaves, allow_unused=True),
@@ -170,7 +159,9 @@ def test_module_is_equation_and_so_are_its_gradients(name, use, chunk, monkeypat
 
 @each_loss
 def test_gradcheck(name):
-    f, keys, own = (x.requires_grad_() for x in (sphere(3), sphere(7, seed=1), sphere(3, seed=2)))
+    f = unit_vectors(3).requires_grad_()
+    keys = unit_vectors(7, seed=1).requires_grad_()
+    own = unit_vectors(3, seed=2).requires_grad_()
     module, equation = MODULES[name]
     assert gradcheck(lambda f, keys: module()(f, keys, torch.tensor([0, 2, 6])), (f, keys))
     assert gradcheck(lambda f, keys, own: module()(f, keys, positive_keys=own), (f, keys, own))
@@ -183,7 +174,8 @@ def test_gradcheck(name):
     "name", [name for name in MODULES if "hard" in name or name == "contrastive"]
 )
 def test_a_second_derivative_is_refused_and_not_dropped(name):
-    f, keys = sphere(3).requires_grad_(), sphere(7, seed=1)
+    f = unit_vectors(3).requires_grad_()
+    keys = unit_vectors(7, seed=1)
     loss = MODULES[name][0]()(f, keys, torch.tensor([0, 2, 6]))
     with pytest.raises(
         RuntimeError, match="no second derivative: drop create_graph=True, or use the equation"
@@ -193,7 +185,8 @@ def test_a_second_derivative_is_refused_and_not_dropped(name):
 
 @each_loss
 def test_keys_without_gradient_get_none(name):
-    f, keys = sphere(4).requires_grad_(), sphere(9, seed=1)
+    f = unit_vectors(4).requires_grad_()
+    keys = unit_vectors(9, seed=1)
     MODULES[name][0]()(f, keys, torch.arange(4)).backward()
     assert f.grad.abs().sum() > 0
     assert keys.grad is None
@@ -204,7 +197,7 @@ def test_gradient_flows_to_each_argument_alone(name):
     """What one argument gets does not depend on which of the others ask."""
 
     def gradients(*asking):
-        leaves = sphere(4), sphere(9, seed=1), sphere(4, seed=2)
+        leaves = unit_vectors(4), unit_vectors(9, seed=1), unit_vectors(4, seed=2)
         asked = [leaves[i].requires_grad_() for i in asking]
         f, keys, own = leaves
         return torch.autograd.grad(MODULES[name][0]()(f, keys, positive_keys=own), asked)
@@ -219,7 +212,7 @@ def test_two_views_ignoring_oneself(name):
     """SimCLR with both views among the keys: the anchor is a row of keys too, and never its own
     negative.
     """
-    z = torch.cat([sphere(4), sphere(4, seed=1)])
+    z = torch.cat([unit_vectors(4), unit_vectors(4, seed=1)])
     rows = torch.arange(8)
     module, equation = MODULES[name]
     ours = module()(z, z, rows.roll(4), ignore=rows)
@@ -263,7 +256,8 @@ def test_adding_a_constant_to_all_similarities_does_not_matter(seed, tau, c):
 
 @given(seeds)
 def test_rotating_the_sphere_does_not_matter(seed):
-    f, keys = sphere(4, seed=seed), sphere(12, seed=seed + 1)
+    f = unit_vectors(4, seed=seed)
+    keys = unit_vectors(12, seed=seed + 1)
     rotation = torch.linalg.qr(
         torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     ).Q
@@ -300,13 +294,11 @@ def test_limits_stay_within_their_bounds(seed, tau, negatives):
 
 def test_identical_keys_share_the_gradient_and_change_nothing():
     """Ties at the threshold are all kept."""
-    f = sphere(2).requires_grad_()
-    keys = sphere(6, seed=1)[[0, 1, 2, 2, 2, 3]]
+    f = unit_vectors(2).requires_grad_()
+    keys = unit_vectors(6, seed=1)[[0, 1, 2, 2, 2, 3]]
     for module, equation in MODULES.values():
-        ours, theirs = (
-            module()(f, keys, torch.tensor([0, 1])),
-            by_equation(equation, f, keys, torch.tensor([0, 1])),
-        )
+        ours = module()(f, keys, torch.tensor([0, 1]))
+        theirs = by_equation(equation, f, keys, torch.tensor([0, 1]))
         torch.testing.assert_close(ours, theirs)
         torch.testing.assert_close(
             torch.autograd.grad(ours, f)[0], torch.autograd.grad(theirs, f)[0]
@@ -332,10 +324,11 @@ def relative_error(ours, theirs):
 
 def scenes():
     """Embeddings of the kinds one meets: spread, clustered, with the positive close or far."""
-    spread, keys = sphere(16, 32, dtype=torch.float32), sphere(500, 32, seed=1, dtype=torch.float32)
+    spread = unit_vectors(16, 32, dtype=torch.float32)
+    keys = unit_vectors(500, 32, seed=1, dtype=torch.float32)
     near = keys.clone()
-    near[:16] = F.normalize(spread + 0.1 * sphere(16, 32, seed=2, dtype=torch.float32), dim=1)
-    cluster = F.normalize(keys + 3 * sphere(1, 32, seed=3, dtype=torch.float32), dim=1)
+    near[:16] = F.normalize(spread + 0.1 * unit_vectors(16, 32, seed=2, dtype=torch.float32), dim=1)
+    cluster = F.normalize(keys + 3 * unit_vectors(1, 32, seed=3, dtype=torch.float32), dim=1)
     return {
         "positive far": (spread, keys),
         "positive near": (spread, near),
@@ -350,7 +343,8 @@ def test_float32_gradient_against_float64(scene, tau, hard):
     f, keys = scenes()[scene]
     f.requires_grad_()
     positive = torch.arange(16)
-    loss = (HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau))(f, keys, positive)
+    criterion = HardContrastiveLoss(tau, k=50) if hard else ContrastiveLoss(tau)
+    loss = criterion(f, keys, positive)
     expected, gradient = oracle(
         lambda p, n: hard_contrastive(p, n, tau, k=50) if hard else contrastive(p, n, tau),
         f,
@@ -371,17 +365,17 @@ def test_float32_gradient_against_float64(scene, tau, hard):
 def test_half_precision_features_and_autocast(name):
     """bf16 embeddings are taken at their own values; under autocast nothing is rounded further."""
     module, equation = MODULES[name]
-    f, keys = sphere(6, dtype=torch.float32), sphere(40, seed=1, dtype=torch.float32)
+    f = unit_vectors(6, dtype=torch.float32)
+    keys = unit_vectors(40, seed=1, dtype=torch.float32)
     rows = torch.arange(6)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(module()(f, keys, rows), module()(f, keys, rows).float())
         under = module()(f, keys, rows)
     assert torch.equal(under, module()(f, keys, rows))
-    f16, keys16 = f.bfloat16().requires_grad_(), keys.bfloat16().requires_grad_()
-    loss, expected = (
-        module()(f16, keys16, rows),
-        by_equation(equation, f16.float(), keys16.float(), rows),
-    )
+    f16 = f.bfloat16().requires_grad_()
+    keys16 = keys.bfloat16().requires_grad_()
+    loss = module()(f16, keys16, rows)
+    expected = by_equation(equation, f16.float(), keys16.float(), rows)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
     ours, theirs = (torch.autograd.grad(x, (f16, keys16)) for x in (loss, expected))
@@ -406,7 +400,8 @@ def test_modules_do_not_hold_the_similarity_matrix(monkeypatch):
                 largest = max(largest, out.numel())
             return out
 
-    f, keys = sphere(64).requires_grad_(), sphere(1000, seed=1).requires_grad_()
+    f = unit_vectors(64).requires_grad_()
+    keys = unit_vectors(1000, seed=1).requires_grad_()
     for module, _ in MODULES.values():
         with Watch():
             module()(f, keys, torch.arange(64)).backward()
@@ -532,7 +527,9 @@ def test_alpha_and_k(alpha, k, error, words):
 
 def test_k_beyond_the_negatives():
     s_pos, s_neg = similarities(negatives=9)
-    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    f = unit_vectors(4)
+    keys = unit_vectors(10)
+    rows = torch.arange(4)
     for call in (
         lambda: hard_contrastive(s_pos, s_neg, 0.1, k=10),
         lambda: hard_simple(s_pos, s_neg, k=10),
@@ -570,7 +567,9 @@ def test_equations_refuse_bad_similarities():
 
 
 def test_modules_refuse_bad_embeddings():
-    f, keys, rows = sphere(4), sphere(10), torch.arange(4)
+    f = unit_vectors(4)
+    keys = unit_vectors(10)
+    rows = torch.arange(4)
     bad = f.clone()
     bad[1, 2] = math.nan
     for arguments, error, words in [

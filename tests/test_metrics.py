@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_points import unit_vectors
 
 from contrastlib import metrics, probe
 from contrastlib.data import load
@@ -32,12 +33,6 @@ CLOSE = {torch.float32: 2e-6, torch.float64: 1e-12}
 some = settings(deadline=None, max_examples=20)
 
 
-def points(n, d, seed=0, dtype=torch.float64):
-    return F.normalize(
-        torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype), dim=1
-    )
-
-
 def classes(n, c, seed=0):
     return torch.randint(c, (n,), generator=torch.Generator().manual_seed(seed))
 
@@ -47,7 +42,9 @@ def slow_uniformity(z, t):
 
 
 def slow_tolerance(z, labels, per_class_pair):
-    total = pairs = same = 0
+    total = 0
+    pairs = 0
+    same = 0
     for i in range(len(z)):
         for j in range(len(z)):
             if i != j:
@@ -61,14 +58,14 @@ def slow_tolerance(z, labels, per_class_pair):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("t", [0.1, 2.0, 7.0])
 def test_uniformity_is_its_equation(dtype, t):
-    z = points(200, 16, dtype=dtype)
+    z = unit_vectors(200, 16, dtype=dtype)
     assert isinstance(uniformity(z, t), float)
     assert uniformity(z, t) == pytest.approx(slow_uniformity(z, t), abs=CLOSE[dtype] * t)
 
 
 @pytest.mark.parametrize("side", [2, 3, 64, 199, 200, 201, 8192])
 def test_uniformity_in_any_blocks(monkeypatch, side):
-    z = points(200, 16)
+    z = unit_vectors(200, 16)
     monkeypatch.setattr(metrics, "PAIR_BLOCK", side)
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-12)
 
@@ -78,7 +75,7 @@ def test_uniformity_where_every_pair_underflows(t):
     # In float32 exp(-4t) is 0 for each of these pairs; the nearest one rules.
     z = torch.eye(4)
     assert uniformity(z, t) == pytest.approx(2 * t, rel=1e-6)
-    z = points(50, 8)
+    z = unit_vectors(50, 8)
     expected = -(torch.logsumexp(-t * torch.pdist(z).square(), 0) - math.log(50 * 49 / 2)).item()
     assert uniformity(z.float(), t) == pytest.approx(expected, rel=2e-5)
 
@@ -86,28 +83,28 @@ def test_uniformity_where_every_pair_underflows(t):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_uniformity_when_all_points_are_equal(dtype):
     assert uniformity(torch.eye(8, dtype=dtype)[:1].expand(700, 8)) == 0
-    z = points(1, 8).expand(50, 8)
+    z = unit_vectors(1, 8).expand(50, 8)
     assert uniformity(z) == pytest.approx(0, abs=1e-12)
 
 
 def test_uniformity_of_an_antipodal_pair():
-    z = points(1, 8)
+    z = unit_vectors(1, 8)
     assert uniformity(torch.cat([z, -z]), t=3.0) == pytest.approx(12.0)
 
 
 def test_uniformity_of_vectors_of_any_length():
-    z = 3 * points(100, 4) + 1
+    z = 3 * unit_vectors(100, 4) + 1
     with pytest.warns(UserWarning, match="unit vectors"):
         assert uniformity(z, 0.5) == pytest.approx(slow_uniformity(z, 0.5), abs=1e-10)
 
 
 def test_uniformity_in_half_precision_and_under_autocast():
-    z = points(300, 64).bfloat16()
+    z = unit_vectors(300, 64).bfloat16()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # rounding alone is no reason to warn
         uniformity(z)
     assert uniformity(z) == pytest.approx(slow_uniformity(z, 2.0), abs=1e-5)
-    z = points(300, 64, dtype=torch.float32)
+    z = unit_vectors(300, 64, dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = uniformity(z)
     assert inside == uniformity(z)
@@ -117,8 +114,9 @@ def test_uniformity_in_half_precision_and_under_autocast():
 def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
     # exp(L_uniformity) = e^(-1/tau) mean_i Z_i / (N - 1) at tau = 1 / (2t). With itself as positive
     # (s_pos = 1), an anchor's loss is log(1 + e^(-1/tau) Z_i).
-    n, tau = 100, 1 / (2 * t)
-    z = points(n, 16)
+    n = 100
+    tau = 1 / (2 * t)
+    z = unit_vectors(n, 16)
     s = z @ z.T
     s_neg = s[~torch.eye(n, dtype=torch.bool)].view(n, n - 1)
     partition = (s_neg / tau).exp().sum(dim=1)
@@ -133,19 +131,21 @@ def test_uniformity_is_the_normaliser_of_the_contrastive_loss(t):
 @some
 @given(seed=st.integers(0, 10**6), n=st.integers(4, 40), d=st.integers(2, 12), t=st.floats(0.1, 30))
 def test_turning_and_shuffling_change_nothing(seed, n, d, t):
-    z, y = points(n, d, seed), torch.arange(n) % 2
+    z = unit_vectors(n, d, seed)
+    y = torch.arange(n) % 2
     turn = torch.linalg.qr(
         torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=z.dtype)
     ).Q
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    moved, relabelled = (z @ turn)[order], 7 - 3 * y[order]
+    moved = (z @ turn)[order]
+    relabelled = 7 - 3 * y[order]
     assert uniformity(moved, t) == pytest.approx(uniformity(z, t), abs=1e-9)
     assert 0 <= uniformity(z, t) <= 4 * t
     for reading in (True, False):
         assert tolerance(moved, relabelled, per_class_pair=reading) == pytest.approx(
             tolerance(z, y, per_class_pair=reading), abs=1e-12
         )
-    other = points(n, d, seed + 1)
+    other = unit_vectors(n, d, seed + 1)
     assert alignment(moved, (other @ turn)[order]) == pytest.approx(alignment(z, other), abs=1e-12)
 
 
@@ -169,23 +169,25 @@ def test_ceiling_at_the_ends():
 @pytest.mark.parametrize(("d", "t"), [(3, 2.0), (16, 2.0), (3, 20.0)])
 def test_ceiling_is_what_random_points_approach(d, t):
     # Independent pairs, so that the spread of the mean is known: within five standard errors.
-    kernel = (points(200_000, d) - points(200_000, d, seed=1)).square().sum(dim=1).mul(-t).exp()
+    difference = unit_vectors(200_000, d) - unit_vectors(200_000, d, seed=1)
+    kernel = difference.square().sum(dim=1).mul(-t).exp()
     error = kernel.std() / math.sqrt(len(kernel))
     assert abs(math.exp(-uniformity_ceiling(d, t)) - kernel.mean()) < 5 * error
 
 
 def test_uniformity_of_random_points_is_near_the_ceiling_and_may_pass_it():
     ceiling = uniformity_ceiling(16)
-    estimates = [uniformity(points(1000, 16, seed)) for seed in range(10)]
+    estimates = [uniformity(unit_vectors(1000, 16, seed)) for seed in range(10)]
     assert estimates == pytest.approx([ceiling] * 10, abs=0.02)
     assert min(estimates) < ceiling < max(estimates)
-    assert uniformity(F.normalize(points(1000, 16) + 0.2, dim=1)) < ceiling - 0.1
+    assert uniformity(F.normalize(unit_vectors(1000, 16) + 0.2, dim=1)) < ceiling - 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("per_class_pair", [True, False])
 def test_tolerance_is_its_equation(dtype, per_class_pair):
-    z, y = points(60, 8, dtype=dtype), classes(60, 5)
+    z = unit_vectors(60, 8, dtype=dtype)
+    y = classes(60, 5)
     expected = slow_tolerance(z, y, per_class_pair)
     assert isinstance(tolerance(z, y), float)
     assert tolerance(z, y, per_class_pair=per_class_pair) == pytest.approx(expected, abs=1e-7)
@@ -193,7 +195,8 @@ def test_tolerance_is_its_equation(dtype, per_class_pair):
 
 @pytest.mark.parametrize("rows", [1, 7, 60, 61])
 def test_tolerance_in_any_blocks(monkeypatch, rows):
-    z, y = points(60, 8), classes(60, 5)
+    z = unit_vectors(60, 8)
+    y = classes(60, 5)
     expected = tolerance(z, y)
     monkeypatch.setattr(metrics, "POINT_CHUNK", rows)
     assert tolerance(z, y) == pytest.approx(expected, abs=1e-13)
@@ -217,7 +220,8 @@ def test_tolerance_leaves_lone_points_out():
 
 
 def test_alignment_is_its_equation():
-    z1, z2 = points(50, 8), points(50, 8, seed=1)
+    z1 = unit_vectors(50, 8)
+    z2 = unit_vectors(50, 8, seed=1)
     assert alignment(z1, z1) == 0
     assert alignment(z1, -z1, alpha=3) == pytest.approx(8)
     assert alignment(z1, z2) == pytest.approx((2 - 2 * (z1 * z2).sum(dim=1)).mean().item())
@@ -228,7 +232,9 @@ def test_alignment_is_its_equation():
 @pytest.mark.parametrize("block", [1, 100, 2**21])
 def test_neighbour_profile_is_a_sort(monkeypatch, block):
     monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
-    z, keys, positive = points(20, 8), points(30, 8, seed=1), classes(20, 30, seed=2)
+    z = unit_vectors(20, 8)
+    keys = unit_vectors(30, 8, seed=1)
+    positive = classes(20, 30, seed=2)
     pos, top = neighbour_profile(z, keys, positive, k=29)
     for i in range(20):
         s = keys @ z[i]
@@ -249,8 +255,10 @@ def test_neighbour_profile_leaves_out_the_positive_but_not_its_copies():
 @pytest.mark.parametrize("block", [1, 300, 2**21])
 def test_knn_is_a_weighted_vote(monkeypatch, block):
     monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", block)
-    z, y = points(100, 3), classes(100, 4) * 3 - 5
-    test, truth = points(40, 3, seed=1), classes(40, 4, seed=1) * 3 - 5
+    z = unit_vectors(100, 3)
+    y = classes(100, 4) * 3 - 5
+    test = unit_vectors(40, 3, seed=1)
+    truth = classes(40, 4, seed=1) * 3 - 5
     right = 0
     for point, label in zip(test, truth, strict=True):
         votes = {}
@@ -261,7 +269,8 @@ def test_knn_is_a_weighted_vote(monkeypatch, block):
 
 
 def test_knn_knows_its_training_points_at_any_tau():
-    z, y = points(50, 8), classes(50, 4)
+    z = unit_vectors(50, 8)
+    y = classes(50, 4)
     assert knn_accuracy(z, y, z, y, k=1) == 1
     assert knn_accuracy(z, y, z, y, k=50, tau=1e-4) == 1  # exp(1 / tau) would overflow
     assert knn_accuracy(z, y, z, y + 10, k=5) == 0  # classes never seen
@@ -271,8 +280,10 @@ def test_knn_knows_its_training_points_at_any_tau():
 @pytest.mark.parametrize("second", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.filterwarnings("ignore:.*unit vectors")  # in 8 dimensions bfloat16's rounding shows
 def test_neighbours_in_mixed_precision(first, second):
-    z, test = points(40, 8).to(first), points(20, 8, seed=1).to(second)
-    y, positive = classes(40, 4), torch.arange(20)
+    z = unit_vectors(40, 8).to(first)
+    test = unit_vectors(20, 8, seed=1).to(second)
+    y = classes(40, 4)
+    positive = torch.arange(20)
     assert knn_accuracy(z, y, test, y[:20], k=5) == knn_accuracy(
         z.double(), y, test.double(), y[:20], k=5
     )
@@ -287,7 +298,8 @@ def test_neighbours_in_mixed_precision(first, second):
 
 def digits(kind):
     """The digits' frozen features [N, F] of some kind, and labels: train, then test."""
-    train, test = load("digits"), load("digits", "test")
+    train = load("digits")
+    test = load("digits", "test")
     x = [s.images.float().div(255) for s in (train, test)]
     if kind == "pixels":
         x = [images.flatten(1) for images in x]
@@ -319,9 +331,11 @@ def test_probe_finds_the_minimum():
     # vanishes.
     x, y, _, _ = digits("pixels")
     weight, bias = probe.fit_lbfgs(x.double(), y, 10)
-    mean, std = x.double().mean(0), x.double().std(0, correction=0)
+    mean = x.double().mean(0)
+    std = x.double().std(0, correction=0)
     live = std > 0
-    w, b = (weight * std).requires_grad_(), (bias + weight @ mean).requires_grad_()
+    w = (weight * std).requires_grad_()
+    b = (bias + weight @ mean).requires_grad_()
     z = torch.where(live, (x.double() - mean) / std.where(live, 1), 0)
     loss = F.cross_entropy(z @ w.T + b, y) + 1e-4 / 2 * w.square().sum()
     assert all(grad.abs().max() < 5e-5 for grad in torch.autograd.grad(loss, (w, b)))
@@ -350,12 +364,11 @@ def test_probe_says_when_it_has_not_converged(monkeypatch):
 
 def test_probe_by_paper_is_its_schedule():
     # SGD with momentum written out; the draws come from the same generator in the same order.
-    x, y = points(300, 4), classes(300, 3)
+    x = unit_vectors(300, 4)
+    y = classes(300, 3)
     generator = torch.Generator().manual_seed(0)
-    weight, bias = (
-        (0.01 * torch.randn(3, 4, generator=generator)).double(),
-        torch.zeros(3, dtype=torch.float64),
-    )
+    weight = (0.01 * torch.randn(3, 4, generator=generator)).double()
+    bias = torch.zeros(3, dtype=torch.float64)
     pushes = torch.zeros_like(weight), torch.zeros_like(bias)
     for epoch in range(100):
         rate = 30 * 0.2 ** sum(epoch >= milestone for milestone in (40, 60, 80))
@@ -400,7 +413,8 @@ def no_fit(x, y, classes):
 def test_probe_by_paper_warns_of_a_scale_on_which_it_stays_at_chance(scale, offset, monkeypatch):
     monkeypatch.setattr(probe, "fit_paper", no_fit)
     x, y, test, truth = digits("pixels")
-    x, test = scale * x + offset, scale * test + offset
+    x = scale * x + offset
+    test = scale * test + offset
     with pytest.warns(UserWarning, match="at chance there: subtract the training mean") as caught:
         linear_probe(x, y, test, truth, protocol="paper")
     assert [w.filename for w in caught] == [__file__]
@@ -457,7 +471,7 @@ def test_memory_at_fifty_thousand_points(name):
     assert used < 64
 
 
-UNIT = points(20, 4)
+UNIT = unit_vectors(20, 4)
 LABELS = torch.arange(20) % 3
 CALLS = {
     "uniformity": lambda z: uniformity(z),
@@ -537,7 +551,7 @@ def test_refuses_features_that_make_no_sense(name):
             "give numbers from 0 to 19",
         ),
         (
-            lambda: neighbour_profile(UNIT, points(20, 5), LABELS),
+            lambda: neighbour_profile(UNIT, unit_vectors(20, 5), LABELS),
             ValueError,
             "keys 5; both must come from",
         ),
@@ -552,7 +566,11 @@ def test_refuses_features_that_make_no_sense(name):
             ValueError,
             r"test_labels has shape \[3\]",
         ),
-        (lambda: knn_accuracy(UNIT, LABELS, points(9, 5), LABELS[:9], 5), ValueError, "test_z 5"),
+        (
+            lambda: knn_accuracy(UNIT, LABELS, unit_vectors(9, 5), LABELS[:9], 5),
+            ValueError,
+            "test_z 5",
+        ),
         (
             lambda: linear_probe(UNIT, LABELS, UNIT, LABELS, protocol="sgd"),
             ValueError,
@@ -564,7 +582,11 @@ def test_refuses_features_that_make_no_sense(name):
             ValueError,
             "train_x has 80 value",
         ),
-        (lambda: linear_probe(UNIT, LABELS, points(9, 5), LABELS[:9]), ValueError, "test_x 5"),
+        (
+            lambda: linear_probe(UNIT, LABELS, unit_vectors(9, 5), LABELS[:9]),
+            ValueError,
+            "test_x 5",
+        ),
         (lambda: linear_probe(UNIT.long(), LABELS, UNIT, LABELS), TypeError, "train_x has dtype"),
         (lambda: linear_probe(UNIT, LABELS, UNIT.long(), LABELS), TypeError, "test_x has dtype"),
         (
@@ -613,8 +635,11 @@ DEVICES = [name for name, here in [("cpu", True), ("cuda", torch.cuda.is_availab
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_devices_agree_with_float64(device):
-    z, y = points(6000, 32, dtype=torch.float32), classes(6000, 5)
-    exact, near, far = z.double(), z.to(device), y.to(device)
+    z = unit_vectors(6000, 32, dtype=torch.float32)
+    y = classes(6000, 5)
+    exact = z.double()
+    near = z.to(device)
+    far = y.to(device)
     assert uniformity(near) == pytest.approx(uniformity(exact), abs=1e-6)
     assert tolerance(near, far) == pytest.approx(tolerance(exact, y), abs=1e-9)
     assert alignment(near, near.flip(0)) == pytest.approx(alignment(exact, exact.flip(0)), abs=1e-6)

@@ -29,7 +29,8 @@ def test_features_and_unit_vectors(name):
     make, shape, out_features = BACKBONES[name]
     encoder = Encoder(make(), d=16)
     x = images(4, *shape)
-    features, z = encoder.features(x), encoder(x)
+    features = encoder.features(x)
+    z = encoder(x)
     assert encoder.backbone.out_features == out_features
     assert features.shape == (4, out_features)
     assert z.shape == (4, 16)
@@ -114,7 +115,8 @@ def test_resnet18_is_torchvisions_but_for_its_first_convolution():
     ("stride", "max_pool", "places"), [(1, False, 4), (2, False, 2), (1, True, 2), (2, True, 1)]
 )
 def test_stride_and_pooling_decide_the_last_stage(stride, max_pool, places):
-    net, seen = resnet18_cifar(stride, max_pool), []
+    net = resnet18_cifar(stride, max_pool)
+    seen = []
     net.layer4.register_forward_hook(lambda module, x, out: seen.append(out.shape))
     net(images(2, 3, 32, 32))
     assert seen == [(2, 512, places, places)]

@@ -15,7 +15,13 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-PARTS = {part["caption"]: [entry["file"] for entry in part["chapters"]] for part in TOC["parts"]}
+
+
+def pages_of(part):
+    return [entry["file"] for entry in part["chapters"]]
+
+
+PARTS = {part["caption"]: pages_of(part) for part in TOC["parts"]}
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 CHAPTERS = [path for path in NOTEBOOKS if f"book/{path.stem}" in PARTS["Chapters"]]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

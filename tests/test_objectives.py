@@ -13,7 +13,8 @@ from contrastlib.reproduction.shipped import read_shipped
 from contrastlib.training import run, sweep
 from contrastlib.training.components import build_loss
 from contrastlib.training.objectives import OBJECTIVES, Objective
-from contrastlib.training.recipe import IGNORED_BY, Recipe, effective_settings, from_dict, run_id
+from contrastlib.training.recipe import Recipe, from_dict
+from contrastlib.training.run_ids import IGNORED_BY, effective_settings, run_id
 from contrastlib.training.similarity_log import similarities
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,20 +16,27 @@ import one_page  # noqa: E402
 import pdf  # noqa: E402
 
 PARTS = {"": ["index"], "Chapters": ["book/one"]}
-PAGE = """<html data-theme="dark"><head><link rel="stylesheet" href="{up}_static/look.css"></head><body>
-<nav>Navigation</nav><article class="bd-article"><section id="top">{text}</section></article></body></html>"""
+PAGE = """<html data-theme="dark"><head>
+<link rel="stylesheet" href="{up}_static/look.css"></head><body><nav>Navigation</nav>
+<article class="bd-article"><section id="top">{text}</section></article></body></html>"""
 INDEX = """<h1>Welcome<a class="headerlink" href="#top">#</a></h1>
 <p>See <a href="book/one.html#eq-law">the law</a>, <a href="genindex.html">the index</a>,
 <a href="https://example.com/">elsewhere</a>.</p><img alt="a drawing" src="_images/drawing.svg">"""
-ONE = """<h1>1. Laws &amp; orders<a class="headerlink" href="#top">#</a></h1><script>document.body.remove()</script>
+ONE = """<h1>1. Laws &amp; orders<a class="headerlink" href="#top">#</a></h1>
+<script>document.body.remove()</script>
 <h2 id="eq-law">1.1. The law</h2><p>{filler}</p>
 <pre>first = "{long}last"</pre><table><tr>{cells}<td>rightmost</td></tr></table>
-{widget}{cells_folded}<details><summary>More</summary><p>unfolded</p></details>
-<section id="check-yourself"><h2>Check yourself</h2><details class="sd-dropdown"><summary><span class="sd-summary-text">
+{widget}{cells_folded}
+<details><summary>More</summary><p>unfolded</p></details>
+<section id="check-yourself"><h2>Check yourself</h2><details class="sd-dropdown">
+<summary><span class="sd-summary-text">
 Why so?</span></summary><div class="sd-summary-content">Therefore.</div></details></section>
-<section id="exercises"><h2>Exercises</h2><p>Do it.</p><div class="solution">Done so.</div></section>"""
+<section id="exercises"><h2>Exercises</h2>
+<p>Do it.</p><div class="solution">Done so.</div></section>"""
+STYLES = "body { font-family: sans-serif } td { padding: 0 3px; white-space: nowrap }"
 FOLD = """<div class="cell {tag}"><details class="admonition hide above-input"><summary>
-<p class="collapsed admonition-title">{name}</p><p class="expanded admonition-title">Hide it</p></summary>
+<p class="collapsed admonition-title">{name}</p>
+<p class="expanded admonition-title">Hide it</p></summary>
 <div class="cell_input">{code}</div>{inside}</details>{after}</div>"""
 OUTPUT = '<div class="cell_output">{}</div>'
 FOLDED = FOLD.format(
@@ -60,7 +67,7 @@ def make(folder):
     for name, text in {
         "index.html": PAGE.format(up="", text=INDEX),
         "book/one.html": PAGE.format(up="../", text=ONE),
-        "_static/look.css": "body { font-family: sans-serif } td { padding: 0 3px; white-space: nowrap }",
+        "_static/look.css": STYLES,
         "_images/drawing.svg": '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
     }.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -89,7 +96,8 @@ def test_a_small_site_becomes_a_book(printed):
     start = [
         (item.title, printed.get_destination_page_number(item)) for item in flat(printed.outline)
     ]
-    law, below = "1. Laws & orders", ["1.1. The law", "Check yourself", "Exercises"]
+    law = "1. Laws & orders"
+    below = ["1.1. The law", "Check yourself", "Exercises"]
     assert [title for title, _ in start] == ["Welcome", law, *below, "Solutions and answers", law]
     assert [it.title for it in printed.outline if not isinstance(it, list)] == [
         "Welcome",
@@ -109,7 +117,8 @@ def test_a_small_site_becomes_a_book(printed):
     sections = " ".join(f"{title} {sheet + 1}" for title, sheet in start[2:5])
     lines = f"Welcome 3 Chapters {law} {first + 1} {sections} Solutions and answers {end + 1}"
     assert texts[1] == f"2 {lines}"
-    middle, last = " ".join(texts[first:end]), " ".join(texts[end:])
+    middle = " ".join(texts[first:end])
+    last = " ".join(texts[end:])
     assert "unfolded" in middle
     assert "Why so?" in middle
     assert "Why so?" in last

@@ -45,8 +45,9 @@ def open_page(chromium, folder, preset="dilemma", address="", theme="light", scr
     path = folder / f"{preset}.html"
     text = playground.page(preset).replace('data-theme="light"', f'data-theme="{theme}"')
     ground, ink = ("#121212", "#dddddd") if theme == "dark" else ("#ffffff", "#222222")
-    style = f"<style>body {{ background: {ground}; color: {ink}; font: 16px sans-serif; margin: 16px }}</style>"
-    path.write_text(text.replace("</head>", style + script + "</head>"), encoding="utf-8")
+    look = f"background: {ground}; color: {ink}; font: 16px sans-serif; margin: 16px"
+    head = f"<style>body {{ {look} }}</style>{script}</head>"
+    path.write_text(text.replace("</head>", head), encoding="utf-8")
     options = {"viewport": {"width": 800, "height": 900}, "reduced_motion": "reduce", **options}
     page = chromium.new_page(**options)
     page.problems = []
@@ -66,8 +67,17 @@ def open_page(chromium, folder, preset="dilemma", address="", theme="light", scr
 TRAINED = """([kind, keys, d, steps]) => {
   const play = window.contrastivePlayground;
   const learner = { loss: kind, tau: 0.23, share: 0.1, width: 7 };
-  const chosen = { data: "spiral", points: 90, batch: 60, seed: 3, shift: 0.07, keys, d, learners: [learner] };
-  const world = play.makeWorld({ ...play.presetSettings("dilemma"), ...chosen });
+  const world = play.makeWorld({
+    ...play.presetSettings("dilemma"),
+    data: "spiral",
+    points: 90,
+    batch: 60,
+    seed: 3,
+    shift: 0.07,
+    keys,
+    d,
+    learners: [learner],
+  });
   for (let i = 0; i < steps; i++) play.stepWorld(world);
   const batch = play.nextBatch(world);
   const found = play.lossAndGradient(world.settings, world.learners[0], batch);
@@ -77,10 +87,21 @@ TRAINED = """([kind, keys, d, steps]) => {
   const forces = play.anchorForces(world, world.learners[0], 5, z);
   const plain = (list) => Array.from(list);
   return {
-    theta: plain(world.learners[0].theta), bank: plain(world.learners[0].bank), points: plain(world.data.points),
-    labels: plain(world.data.labels), indices: plain(batch.indices), first: plain(batch.first),
-    second: plain(batch.second), loss: found.loss, gradient: plain(found.gradient), z: plain(z), numbers,
-    shares: plain(forces.shares), positive: plain(forces.positive), pull: plain(forces.pull), push: plain(forces.push),
+    theta: plain(world.learners[0].theta),
+    bank: plain(world.learners[0].bank),
+    points: plain(world.data.points),
+    labels: plain(world.data.labels),
+    indices: plain(batch.indices),
+    first: plain(batch.first),
+    second: plain(batch.second),
+    loss: found.loss,
+    gradient: plain(found.gradient),
+    z: plain(z),
+    numbers,
+    shares: plain(forces.shares),
+    positive: plain(forces.positive),
+    pull: plain(forces.pull),
+    push: plain(forces.push),
   };
 }"""
 
@@ -110,7 +131,7 @@ def library_loss(kind, s_pos, s_neg, tau, alpha):
 
 
 def library_shares(kind, s_pos, s_neg, tau, alpha):
-    """Each negative's share of the push, from the library; for the losses without r, from autograd."""
+    """Each negative's share of the push, from the library; without r, from autograd."""
     if kind == "contrastive":
         return gradients.relative_penalty(s_neg, tau)
     if kind == "hard":
@@ -204,7 +225,7 @@ def check_forces(kind, found, z, rows):
 
 
 def neighbours_accuracy(z, labels, k=10):
-    """By the plain definition: a vote of the ten nearest others; the nearest decides among equals."""
+    """By the plain definition: ten nearest others vote; the nearest decides among equals."""
     nearest = (z @ z.T).fill_diagonal_(-2).topk(k, dim=1).indices
     right = 0
     for row, label in zip(labels[nearest].tolist(), labels.tolist(), strict=True):
@@ -235,7 +256,9 @@ def test_losses_and_their_gradients_by_the_embeddings(engine, kind, share):
             """([kind, features, keys, positive, tau, share]) => {
               const { batchLoss } = window.contrastivePlayground;
               const numbers = (list) => Float64Array.from(list.flat());
-              const found = batchLoss(kind, numbers(features), numbers(keys), Int32Array.from(positive), 3, tau, share);
+              const rows = Int32Array.from(positive);
+              const found = batchLoss(
+                kind, numbers(features), numbers(keys), rows, 3, tau, share);
               return [found.loss, Array.from(found.dFeatures), Array.from(found.dKeys)];
             }""",
             [kind, features.tolist(), keys.tolist(), positive.tolist(), tau, share],
@@ -252,7 +275,8 @@ def test_central_differences(engine, kind):
         """(kind) => {
           const play = window.contrastivePlayground;
           const learner = { loss: kind, tau: 0.4, share: 0.3, width: 8 };
-          const settings = { ...play.presetSettings("dilemma"), points: 60, batch: 40, learners: [learner] };
+          const preset = play.presetSettings("dilemma");
+          const settings = { ...preset, points: 60, batch: 40, learners: [learner] };
           const world = play.makeWorld(settings);
           const [encoder] = world.learners;
           const batch = play.nextBatch(world);
@@ -302,8 +326,8 @@ def test_all_learners_start_alike_and_see_the_same_views(engine):
 # What the presets promise
 # -----------------------------------------------------------------------------------------
 
-# regions: the share of the sphere that each class covers, of 1000 evenly spread directions those that
-# have a point within 0.3 rad, and as their nearest one a point of the class.
+# regions: the share of the sphere that each class covers, of 1000 evenly spread directions those
+# that have a point within 0.3 rad, and as their nearest one a point of the class.
 RUN = """([preset, seed]) => {
   const play = window.contrastivePlayground;
   const directions = Array.from({ length: 1000 }, (_, i) => {
@@ -314,14 +338,16 @@ RUN = """([preset, seed]) => {
   const regions = (z, data) => {
     const found = Array(data.classes).fill(0);
     for (const [x, y, up] of directions) {
-      const near = Array.from(data.labels, (_, i) => x * z[3 * i] + y * z[3 * i + 1] + up * z[3 * i + 2]);
+      const cosine = (i) => x * z[3 * i] + y * z[3 * i + 1] + up * z[3 * i + 2];
+      const near = Array.from(data.labels, (_, i) => cosine(i));
       const most = Math.max(...near);
       if (most > Math.cos(0.3)) found[data.labels[near.indexOf(most)]] += 1 / directions.length;
     }
     return found;
   };
   const world = play.makeWorld({ ...play.presetSettings(preset), seed });
-  const measured = () => world.learners.map((learner) => play.measure(world, learner, play.embed(world, learner)));
+  const measure = (learner) => play.measure(world, learner, play.embed(world, learner));
+  const measured = () => world.learners.map(measure);
   const before = measured();
   while (world.step < play.PRESETS[preset].steps) play.stepWorld(world);
   const after = measured();
@@ -432,7 +458,7 @@ def test_presets_do_what_their_sentences_say(engine, preset, seed):
 
 
 # The page
-# ---------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------
 
 
 def violations(page):
@@ -461,10 +487,18 @@ def test_it_fits_and_has_no_violation(chromium, tmp_path, preset, width, theme):
     page.locator("summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert violations(page) == []
-    sizes = page.evaluate("""() => [...document.querySelectorAll(".pg-app *")]
-      .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-      .map((e) => parseFloat(getComputedStyle(e).fontSize) * (e.ownerSVGElement
-        ? e.ownerSVGElement.clientWidth / e.ownerSVGElement.viewBox.baseVal.width : 1))""")
+    sizes = page.evaluate("""() => {
+      const isText = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim();
+      const hasText = (element) => [...element.childNodes].some(isText);
+      const size = (element) => {
+        const svg = element.ownerSVGElement;
+        const scale = svg ? svg.clientWidth / svg.viewBox.baseVal.width : 1;
+        return parseFloat(getComputedStyle(element).fontSize) * scale;
+      };
+      return [...document.querySelectorAll(".pg-app *")]
+        .filter((element) => element.checkVisibility() && hasText(element))
+        .map(size);
+    }""")
     assert len(sizes) > 60
     assert min(sizes) >= 10.99
     assert page.problems == []
@@ -485,17 +519,25 @@ def contrast(first, second):
     return (light + 0.05) / (dark + 0.05)
 
 
+DRAWN = ("line", "class0", "class1", "class2", "class3", "k0", "k1", "k2")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_are_told_from_the_ground(chromium, tmp_path, theme):
     page = open_page(chromium, tmp_path, theme=theme)
-    colour = page.evaluate("""() => Object.fromEntries(["ink", "muted", "line", "ground", "soft", "class0", "class1",
-      "class2", "class3", "k0", "k1", "k2"].map((name) =>
-      [name, getComputedStyle(document.querySelector(".pg")).getPropertyValue("--pg-" + name).trim()]))""")
+    colour = page.evaluate(
+        """(names) => {
+          const style = getComputedStyle(document.querySelector(".pg"));
+          const colour = (name) => style.getPropertyValue("--pg-" + name).trim();
+          return Object.fromEntries(names.map((name) => [name, colour(name)]));
+        }""",
+        ["ink", "muted", "ground", "soft", *DRAWN],
+    )
     page.close()
     for ground in ("ground", "soft"):
         assert contrast(colour["ink"], colour[ground]) >= 7
         assert contrast(colour["muted"], colour[ground]) >= 4.5
-        for name in ("line", "class0", "class1", "class2", "class3", "k0", "k1", "k2"):
+        for name in DRAWN:
             assert contrast(colour[name], colour[ground]) >= 3, (theme, name, ground)
 
 
@@ -518,7 +560,8 @@ def test_the_numbers_shown_are_the_engines(chromium, engine, tmp_path):
           const play = window.contrastivePlayground;
           const world = play.makeWorld(play.presetSettings("dilemma"));
           while (world.step < 200) play.stepWorld(world);
-          return world.learners.map((learner) => play.measure(world, learner, play.embed(world, learner)));
+          const measure = (learner) => play.measure(world, learner, play.embed(world, learner));
+          return world.learners.map(measure);
         }"""
     )
     assert clock(page) == 200
@@ -639,7 +682,10 @@ def test_tau_changes_while_it_trains_and_resets_nothing(chromium, tmp_path):
 
 
 def test_the_address_holds_the_state(chromium, tmp_path):
-    address = "#preset=hard&data=spiral&keys=bank&seed=7&tau=0.3,1&loss=simple,hard&share=0.1,0.2&width=8,32&d=2&x=1"
+    address = (
+        "#preset=hard&data=spiral&keys=bank&seed=7"
+        "&tau=0.3,1&loss=simple,hard&share=0.1,0.2&width=8,32&d=2&x=1"
+    )
     page = open_page(chromium, tmp_path, address=address)
     state = "window.contrastivePlayground.playgrounds[0].settings"
     settings = page.evaluate(state)
@@ -650,10 +696,11 @@ def test_the_address_holds_the_state(chromium, tmp_path):
         {"loss": "simple", "tau": 0.3, "share": 0.1, "width": 8},
         {"loss": "hard", "tau": 1, "share": 0.2, "width": 32},
     ]
-    again = page.evaluate(
-        f"(({{ readAddress, writeAddress }}) => readAddress(writeAddress({state}, 'hard'), 'dilemma').settings)"
-        "(window.contrastivePlayground)"
-    )
+    again = page.evaluate("""() => {
+      const { playgrounds, readAddress, writeAddress } = window.contrastivePlayground;
+      const address = writeAddress(playgrounds[0].settings, "hard");
+      return readAddress(address, "dilemma").settings;
+    }""")
     assert again == settings
     page.locator(".pg-presets button").nth(3).click()
     assert page.evaluate("location.hash") == "#preset=simple&seed=7"
@@ -801,6 +848,5 @@ def test_a_new_theme_repaints_the_pictures(chromium, tmp_path):
     picture = "document.querySelector('.pg-plane canvas').toDataURL()"
     before = page.evaluate(picture)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_timeout(100)
-    assert page.evaluate(picture) != before
+    page.wait_for_function(f"(before) => {picture} !== before", arg=before)
     page.close()

@@ -63,10 +63,9 @@ def name(loss, tau):
 
 def expected(found):
     """Slowly and plainly: means over seeds of the three measures, and of the profile [11, 5]."""
-    measured = {
-        m: np.mean([run["metrics"][m] for run in found])
-        for m in ("uniformity", "tolerance", "probe")
-    }
+    measured = {}
+    for measure in ("uniformity", "tolerance", "probe"):
+        measured[measure] = np.mean([run["metrics"][measure] for run in found])
     profile = np.zeros((11, 5))
     for run in found:
         means = [run["metrics"]["positive_similarity"], *run["metrics"]["neighbour_similarities"]]
@@ -79,7 +78,7 @@ def expected(found):
 
 def words(found, loss, tau):
     """The start of what is said of a cell."""
-    seeds = f"{len(found)} seed{'s' * (len(found) > 1)}"
+    seeds = "1 seed" if len(found) == 1 else f"{len(found)} seeds"
     uniformity = expected(found)[0]["uniformity"]
     return f"{name(loss, tau).capitalize()} ({seeds}): uniformity {uniformity:.2f}"
 
@@ -99,9 +98,9 @@ def axis(svg, direction):
         "x": r'<text x="([-\d.]+)" y="264">([-\d.]+)<',
         "y": r'<text class="end" x="-6" y="([-\d.]+)">([-\d.]+)<',
     }
-    (a, first), *_, (b, last) = (
-        [float(text) for text in found] for found in re.findall(tick[direction], svg)
-    )
+    ticks = re.findall(tick[direction], svg)
+    a, first = map(float, ticks[0])
+    b, last = map(float, ticks[-1])
     return lambda at: first + (float(at) - a) * (last - first) / (b - a)
 
 
@@ -146,20 +145,20 @@ def test_half_an_interval_is_said_where_there_are_several_seeds(records, html):
 
 def test_marks_lie_where_their_runs_are(records, html):
     drawn = parts(html)[0]
-    x, y = axis(drawn, "x"), axis(drawn, "y")
+    x = axis(drawn, "x")
+    y = axis(drawn, "y")
     marks = tags(drawn, "path", "mark")
     dots = tags(drawn, "circle", "cx=")
-    seen, each = [], []
+    seen = []
+    each = []
     for column, mark in zip(SHOWN, marks, strict=True):
         measured, _ = expected(runs(records, *column))
         across, up = re.findall(r"[-\d.]+", mark["transform"])
         assert x(across) == pytest.approx(measured["tolerance"], abs=2e-3)
         assert y(up) == pytest.approx(measured["uniformity"], abs=1e-2)
         seen.append((mark["class"].split()[1], mark["d"]))
-        each += [
-            [run["metrics"][m] for m in ("tolerance", "uniformity")]
-            for run in runs(records, *column)
-        ]
+        for run in runs(records, *column):
+            each.append([run["metrics"]["tolerance"], run["metrics"]["uniformity"]])
     np.testing.assert_allclose([[x(dot["cx"]), y(dot["cy"])] for dot in dots], each, atol=1e-2)
     assert (
         len(set(seen)) == len({kind for kind, _ in seen}) == len({shape for _, shape in seen}) == 4
@@ -189,7 +188,8 @@ def test_the_ordinary_loss_is_joined_in_order_of_tau_from_0_05_on(html):
 
 def test_the_profile_is_drawn_as_it_is_held(html):
     drawn = parts(html)[-1]
-    s, paths = axis(drawn, "y"), re.findall(r"<g [^>]*data-profile=.*?</g>", drawn)
+    s = axis(drawn, "y")
+    paths = re.findall(r"<g [^>]*data-profile=.*?</g>", drawn)
     for path in paths:
         (held,) = tags(path, "g", "data-profile")
         mean, q5, q25, q75, q95 = np.array(json.loads(held["data-profile"])).T
@@ -441,8 +441,10 @@ def test_every_run_of_the_library_can_be_pressed_on_a_phone(chromium):
 
 def test_the_zoom_shows_where_its_marks_belong():
     drawn = parts(run_explorer(datasets=["cifar10"]).html)
-    plane, zoom = drawn[0], drawn[1]
-    x, y = axis(zoom, "x"), axis(zoom, "y")
+    plane = drawn[0]
+    zoom = drawn[1]
+    x = axis(zoom, "x")
+    y = axis(zoom, "y")
     dots = tags(zoom, "circle", "cx=")
     marks = tags(plane, "path", "data-title")
     for dot, mark in zip(dots, tags(zoom, "path", "data-number"), strict=True):

@@ -13,7 +13,8 @@ from contrastlib.data import load
 from contrastlib.training import components
 from contrastlib.training.forward_pass import embed_and_get_keys, same_class_rows
 from contrastlib.training.image_sources import build_augmentation
-from contrastlib.training.recipe import from_dict, run_id, to_dict
+from contrastlib.training.recipe import from_dict, to_dict
+from contrastlib.training.run_ids import run_id
 from contrastlib.training.similarity_log import similarities, similarity_log
 from contrastlib.training.supervised_contrastive import (
     SupervisedContrastiveLoss,
@@ -66,7 +67,10 @@ class Step:
 
 def lists(rows):
     """The rows that are listed for each anchor, in order and without -1."""
-    return [sorted(row for row in anchor if row >= 0) for anchor in rows.tolist()]
+    listed = []
+    for anchor in rows.tolist():
+        listed.append(sorted(row for row in anchor if row >= 0))
+    return listed
 
 
 def test_rows_of_the_same_class():

@@ -15,9 +15,20 @@ import torch.nn.functional as F
 from browser import GROUNDS, centre, channels, contrast, drag, open_page, page_width, swipe
 
 from contrastlib import gradients, losses, metrics
-from contrastlib.teaching.widgets.spheres import gradient_sphere, training_film
+from contrastlib.data import load
+from contrastlib.teaching.embeddings import embed, embed_views
+from contrastlib.teaching.encoders import pretrained
+from contrastlib.teaching.widgets import encoder_similarities
+from contrastlib.teaching.widgets.spheres import (
+    Scene,
+    encoders_gradient_sphere,
+    gradient_sphere,
+    gradient_sphere_for,
+    training_film,
+)
 
-TAUS, STEPS = [0.07, 0.25, 1.0], [0, 4, 8, 12, 16]
+TAUS = [0.07, 0.25, 1.0]
+STEPS = [0, 4, 8, 12, 16]
 LABELS = torch.tensor([0, 0, 1, 1, 3, 3, 3])
 
 
@@ -138,7 +149,10 @@ def drawn_points(page):
 def test_it_opens_on_the_end_frame_and_nothing_moves_by_itself(frames, html, chromium):
     page = open_page(chromium, html)
     check(page, frames, 4)
-    two_pictures = "async () => { await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame); }"
+    two_pictures = """async () => {
+      await new Promise(requestAnimationFrame);
+      await new Promise(requestAnimationFrame);
+    }"""
     before = drawn_points(page)
     page.evaluate(two_pictures)
     assert drawn_points(page) == before
@@ -156,7 +170,8 @@ def test_by_keyboard(frames, html, chromium):
     places = drawn_points(page)
     for key in ("ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-        before, places = places, drawn_points(page)
+        before = places
+        places = drawn_points(page)
         assert all(now != then for now, then in zip(places, before, strict=True))
         check(page, frames, 4)  # turning changes no number
     for key, moment in (
@@ -295,9 +310,10 @@ def test_dragging_selects_no_text(request, chromium, widget):
 
 
 def drawn_marks(texts):
-    return torch.tensor(
-        [[float(mark.get_attribute(name)) for name in ("x", "y", "opacity")] for mark in texts]
-    )
+    numbers = []
+    for mark in texts:
+        numbers.append([float(mark.get_attribute(name)) for name in ("x", "y", "opacity")])
+    return torch.tensor(numbers)
 
 
 def test_script_draws_what_python_drew(html, chromium):
@@ -390,10 +406,14 @@ def expected_rows(anchor, points, tau, k=2):
     """Similarity and shares of the push of each negative; last the positive's similarity and the
     three forces.
     """
-    f, positive, negatives = anchor[None], points[1:2], points[2:]
-    s_pos, s_neg = (f * positive).sum(dim=1), f @ negatives.T
+    f = anchor[None]
+    positive = points[1:2]
+    negatives = points[2:]
+    s_pos = (f * positive).sum(dim=1)
+    s_neg = f @ negatives.T
     leaf = f.clone().requires_grad_()
-    pos, neg = (leaf * positive).sum(dim=1), leaf @ negatives.T
+    pos = (leaf * positive).sum(dim=1)
+    neg = leaf @ negatives.T
     loss = [
         tau * losses.contrastive(pos, neg, tau),
         tau * losses.hard_contrastive(pos, neg, tau, k=k),
@@ -410,12 +430,11 @@ def expected_rows(anchor, points, tau, k=2):
 
 
 def rows_shown(page):
-    rows = page.locator("tbody tr").all()
-    cells = [
-        [float(cell.get_attribute("data-value")) for cell in row.locator("td").all()]
-        for row in rows
-    ]
-    return torch.tensor(cells)
+    numbers = []
+    for row in page.locator("tbody tr").all():
+        cells = row.locator("td").all()
+        numbers.append([float(cell.get_attribute("data-value")) for cell in cells])
+    return torch.tensor(numbers)
 
 
 def anchor_of(page, points):
@@ -661,3 +680,140 @@ def test_gradients_fit_a_phone_in_the_books_own_styles(gradient_html, chromium):
         chromium, f'<style>{css}</style><div class="cell_output">{gradient_html}</div>', width=300
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= 300
+
+
+# ------------------------------------------------------------ clothes under trained encoders
+
+
+@pytest.fixture(scope="module")
+def encoders_html(points):
+    return encoders_gradient_sphere(points[0], points[1], points[2:7], 0.2, k=2).html
+
+
+def similarities_of(trained_at):
+    """In the encoder's own 128 dimensions: the anchor's to its negatives, and to its positive."""
+    anchor = encoder_similarities.ANCHOR_OF_SCENES
+    others = list(encoder_similarities.NEGATIVES_OF_SCENES)
+    images = load("fashion-mnist-part", "test").images
+    encoder = pretrained("contrastive", trained_at)
+    f = embed(encoder, images[anchor : anchor + 1])
+    view = embed_views(encoder, images[anchor : anchor + 1])
+    return torch.cat([embed(encoder, images[others]), view]) @ f[0]
+
+
+@pytest.mark.parametrize(("place", "trained_at"), [(1, 0.07), (2, 0.2), (3, 1.0)])
+def test_similarities_under_an_encoder_are_its_own(encoders_html, chromium, place, trained_at):
+    page = open_page(chromium, encoders_html)
+    before = rows_shown(page)
+    select = page.get_by_role("combobox", name="Similarities from")
+    select.select_option(index=place)
+    drawn = rows_shown(page)
+    want = similarities_of(trained_at)
+    # The view is rounded to 256 levels of grey before it is embedded.
+    torch.testing.assert_close(drawn[:-1, 0], want[:-1], atol=2e-4, rtol=0)
+    assert drawn[-1, 0] == pytest.approx(want[-1].item(), abs=0.02)
+    shares = gradients.relative_penalty(drawn[None, :-1, 0], 0.2)[0]
+    torch.testing.assert_close(drawn[:-1, 1], shares, atol=1e-5, rtol=0)
+    assert page.locator(".says").inner_text().startswith(f"Encoder trained at {trained_at:g}, at τ")
+    pictures = page.locator(".pictures li")
+    assert pictures.all_inner_texts() == ["anchor", "+", "1", "2", "3", "4", "5"]
+    shows = [image.get_attribute("alt") for image in pictures.locator("img").all()]
+    assert shows == ["boot", "a view of the boot", "boot", "sneaker", "boot", "pullover", "sneaker"]
+    assert pictures.locator("img").evaluate_all("(all) => all.every((i) => i.naturalWidth === 28)")
+    assert "128 dimensions do not fit" in page.locator(".note").inner_text()
+    select.select_option(index=0)
+    assert torch.equal(rows_shown(page), before)
+    assert page.locator(".pictures").is_hidden()
+    assert page.locator(".note").is_hidden()
+    assert page.troubles == []
+
+
+def test_a_scene_is_chosen_by_keyboard_and_moved_in(encoders_html, chromium):
+    page = open_page(chromium, encoders_html)
+    page.keyboard.press("Tab")
+    select = page.get_by_role("combobox", name="Similarities from")
+    assert select.evaluate("node => node === document.activeElement")
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    assert page.locator(".says").inner_text().startswith("Encoder trained at 1, at τ = 0.2")
+    start = rows_shown(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    assert not torch.equal(rows_shown(page), start)
+    page.get_by_role("button", name="anchor on negative 4").click()
+    assert rows_shown(page)[3, 0] == pytest.approx(1, abs=1e-6)
+    page.get_by_role("button", name="Reset").click()  # to the start of this scene
+    torch.testing.assert_close(rows_shown(page), start, atol=1e-6, rtol=0)
+    page.get_by_role("button", name="Let go").click()
+    select.select_option(index=1)  # nothing runs on in another scene
+    assert page.get_by_role("button", name="Let go").count() == 1
+    assert page.locator(".trail").get_attribute("d") == ""
+    assert page.troubles == []
+
+
+def test_without_scripts_it_is_the_figure_of_the_first_scene(points, encoders_html, chromium):
+    page = open_page(chromium, encoders_html, java_script_enabled=False)
+    assert page.locator("select").is_hidden()
+    five = torch.cat([points[:2], points[2:7]])
+    alone = open_page(
+        chromium,
+        gradient_sphere(five[0], five[1], five[2:], 0.2, k=2).html,
+        java_script_enabled=False,
+    )
+    assert page.locator("table").inner_text() == alone.locator("table").inner_text()
+    assert page.locator(".globe").inner_text() == alone.locator(".globe").inner_text()
+
+
+def test_the_scenes_are_light_and_ask_for_nothing(points, encoders_html):
+    alone = gradient_sphere(points[0], points[1], points[2:7], 0.2, k=2).html
+    assert len(encoders_html) - len(alone) < 8_000
+    assert not re.search(r"https?://|fetch\(|innerHTML|type=.module", encoders_html)
+
+
+@pytest.mark.parametrize("width", [340, 800])
+def test_the_pictures_fit_a_phone(encoders_html, chromium, width):
+    page = open_page(chromium, encoders_html, width=width)
+    page.locator("select").select_option(index=2)
+    assert page_width(page) == width
+
+
+def test_keys_around_an_anchor_keep_their_similarities_to_it():
+    generator = torch.Generator().manual_seed(3)
+    f, *keys = F.normalize(torch.randn(7, 128, generator=generator, dtype=torch.float64), dim=1)
+    keys = torch.stack([*keys, f, -f])  # one at the anchor, and one opposite
+    here, places = encoder_similarities.around(f, keys)
+    torch.testing.assert_close(places @ here, keys @ f)
+    torch.testing.assert_close(places.norm(dim=1), torch.ones(8, dtype=torch.float64))
+    assert places[0, 1] > 0
+    assert places[0, 2] == pytest.approx(0, abs=1e-12)
+    assert places[1, 2] > 0
+    # In three dimensions nothing is lost: all similarities stay.
+    f, *keys = F.normalize(torch.randn(6, 3, generator=generator, dtype=torch.float64), dim=1)
+    keys = torch.stack(keys)
+    _, places = encoder_similarities.around(f, keys)
+    torch.testing.assert_close(places @ places.T, keys @ keys.T)
+
+
+GREY = torch.zeros(7, 28, 28, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"name": "made-up"}, ValueError, "give each a name of its own"),
+        ({"name": ""}, ValueError, "give each a name of its own"),
+        ({"negatives": slice(2, 6)}, ValueError, r"have \[4, 5\] negatives"),
+        ({"images": GREY.float()}, TypeError, "images is torch.float32"),
+        ({"images": GREY[:6], "shows": ["boot"] * 7}, ValueError, "6 images, 7 names .*, and 7"),
+        ({"images": GREY}, ValueError, "7 images, 0 names"),
+    ],
+)
+def test_scenes_that_do_not_go_together(points, change, error, says):
+    right = {"anchor": points[0], "positive": points[1], "negatives": points[2:7]}
+    if "negatives" in change:
+        change = {"negatives": points[change["negatives"]]}
+    scenes = [Scene("made-up", **right), Scene(**{"name": "other", **right, **change})]
+    with pytest.raises(error, match=says):
+        gradient_sphere_for(scenes, 0.2, k=2)
+    with pytest.raises(ValueError, match="scenes is empty"):
+        gradient_sphere_for([])

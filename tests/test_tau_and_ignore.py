@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from test_losses import similarities, sphere
+from random_points import similarities, unit_vectors
 from torch import nn
 
 from contrastlib import losses
@@ -21,7 +21,9 @@ from contrastlib.gradients import (
     similarity_gradients,
 )
 
-ANCHORS, KEYS, DIMENSIONS = 16, 300, 32
+ANCHORS = 16
+KEYS = 300
+DIMENSIONS = 32
 TAUS = [0.01, 0.03, 0.1, 1.0, 10.0, 100.0]
 WITH_TAU = {
     "contrastive": (losses.ContrastiveLoss, losses.contrastive, {}),
@@ -68,13 +70,13 @@ def uneven_lists(positive):
 
 def scene(use, dtype=torch.float64):
     """Features, keys and the arguments that name the positives."""
-    features = sphere(ANCHORS, DIMENSIONS, 0, dtype)
-    keys = sphere(KEYS, DIMENSIONS, 1, dtype)
+    features = unit_vectors(ANCHORS, DIMENSIONS, 0, dtype)
+    keys = unit_vectors(KEYS, DIMENSIONS, 1, dtype)
     positive = torch.randperm(KEYS, generator=torch.Generator().manual_seed(2))[:ANCHORS]
     if use == "queue":
-        return features, keys, {"positive_keys": sphere(ANCHORS, DIMENSIONS, 3, dtype)}
+        return features, keys, {"positive_keys": unit_vectors(ANCHORS, DIMENSIONS, 3, dtype)}
     if use == "batch":
-        keys = torch.cat([sphere(ANCHORS, DIMENSIONS, 4, dtype), keys])[:KEYS]
+        keys = torch.cat([unit_vectors(ANCHORS, DIMENSIONS, 4, dtype), keys])[:KEYS]
         positive = torch.arange(ANCHORS)
     return features, keys, {"positive": positive}
 
@@ -182,7 +184,9 @@ def test_equations_of_gradients_take_a_tensor(kind):
     s_pos, s_neg = similarities(ANCHORS)
     tau = temperature(kind, 0.2, torch.float64).requires_grad_()
     numbers = tau.expand(ANCHORS).tolist()
-    f, own, keys = sphere(ANCHORS), sphere(ANCHORS, seed=1), sphere(9, seed=2)
+    f = unit_vectors(ANCHORS)
+    own = unit_vectors(ANCHORS, seed=1)
+    keys = unit_vectors(9, seed=2)
     for function in (
         lambda p, n, f, own, tau: torch.cat([p[:, None], probabilities(p, n, tau)[1]], dim=1),
         lambda p, n, f, own, tau: similarity_gradients(p, n, tau)[1],
@@ -249,7 +253,8 @@ def test_ignored_keys_are_not_there(name, use):
     ours = module(**settings)(features, keys, **arguments)
     theirs = by_equation(equation, features, keys, **arguments, **settings)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    ours, theirs = torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves)
+    ours = torch.autograd.grad(ours, leaves)
+    theirs = torch.autograd.grad(theirs, leaves)
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -390,7 +395,7 @@ def test_lists_to_ignore_that_make_no_sense():
 def test_elsewhere_an_anchor_without_negatives_gives_no_nan(monkeypatch):
     """On a GPU nobody looks; the loss of such an anchor is that of no negative at all."""
     monkeypatch.setattr("contrastlib.checks.readable", lambda tensor: False)
-    monkeypatch.setattr("contrastlib.streamed_losses.readable", lambda tensor: False)
+    monkeypatch.setattr("contrastlib.pairs.readable", lambda tensor: False)
     features, keys, arguments = scene("bank")
     ignore = torch.arange(KEYS).expand(ANCHORS, KEYS)
     for module in (
@@ -461,5 +466,6 @@ def test_compiles_into_one_graph(name, ignoring):
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)(features, keys, **arguments)
     plain = loss(features, keys, **arguments)
     torch.testing.assert_close(compiled, plain)
-    ours, theirs = torch.autograd.grad(compiled, features), torch.autograd.grad(plain, features)
+    ours = torch.autograd.grad(compiled, features)
+    theirs = torch.autograd.grad(plain, features)
     torch.testing.assert_close(ours, theirs)

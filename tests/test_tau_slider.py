@@ -2,23 +2,33 @@
 without scripts.
 """
 
+import base64
+import io
 import re
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
 import torch
 from browser import GROUNDS, centre, channels, contrast, open_page, page_width
+from PIL import Image
 
 from contrastlib.data import load
 from contrastlib.gradients import effective_negatives, entropy, relative_penalty
 from contrastlib.losses import contrastive
+from contrastlib.teaching.embeddings import embed, embed_views
+from contrastlib.teaching.encoders import pretrained
 from contrastlib.teaching.widgets import base
+from contrastlib.teaching.widgets.encoder_similarities import ANCHORS, IMAGES
 from contrastlib.teaching.widgets.tau_slider import (
     Anchor,
     digits_tau_slider,
+    encoders_tau_slider,
     tau_slider,
     tau_slider_for,
+    tau_slider_of_sources,
 )
+from contrastlib.teaching.widgets.tau_slider_parts import png
 
 QUANTITIES = ("loss", "entropy", "effective", "nearest")
 
@@ -32,7 +42,8 @@ def digits():
     def embed(x):
         return torch.nn.functional.normalize((x.double() - mean).flatten(1), dim=1)
 
-    z, shifted = embed(images), images[:1].roll(1, dims=2)
+    z = embed(images)
+    shifted = images[:1].roll(1, dims=2)
     return {
         "s_pos": (embed(shifted)[0] @ z[0]).item(),
         "s_neg": z[1:] @ z[0],
@@ -44,10 +55,8 @@ def digits():
 
 def expected(s_pos, s_neg, tau):
     """The four numbers by the library, in float64, from the similarities to five decimals."""
-    s_pos, s_neg = (
-        torch.tensor([s_pos], dtype=torch.float64).round(decimals=5),
-        s_neg.double().round(decimals=5)[None],
-    )
+    s_pos = torch.tensor([s_pos], dtype=torch.float64).round(decimals=5)
+    s_neg = s_neg.double().round(decimals=5)[None]
     r = relative_penalty(s_neg, tau)
     values = contrastive(s_pos, s_neg, tau), entropy(r), effective_negatives(r), r.max()
     return dict(zip(QUANTITIES, (v.item() for v in values), strict=True))
@@ -62,7 +71,8 @@ def check_numbers(page, want):
         assert float(node.get_attribute("data-value")) == pytest.approx(
             want[name], rel=1e-9, abs=1e-12
         ), name
-        text, digits = node.inner_text(), {"loss": 3, "entropy": 3, "effective": 1}.get(name)
+        text = node.inner_text()
+        digits = {"loss": 3, "entropy": 3, "effective": 1}.get(name)
         if text.startswith("<"):
             assert want[name] < 1e-3
         elif digits is None:
@@ -78,7 +88,9 @@ class Outline(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.open, self.tags, self.ids = [], [], []
+        self.open = []
+        self.tags = []
+        self.ids = []
         self.feed(html)
         self.close()
         assert self.open == []
@@ -122,7 +134,7 @@ def test_fragment_is_whole_and_asks_for_nothing(digits):
     assert "{{" not in shown.html  # no placeholder left
     assert "<!--" not in shown.html
     assert "\\(" not in shown.html
-    assert len(shown.html) < 40_000
+    assert len(shown.html) < 42_000
     assert repr(shown) == shown.summary
     assert repr(shown).startswith("At τ = 0.2 the 12 nearest of the 1436 negatives take 13.1")
 
@@ -399,3 +411,179 @@ def test_a_template_and_its_context_must_match():
         base.fill_template("{{name}}", {})
     with pytest.raises(KeyError, match=r"holds \['more'\]"):
         base.fill_template("{{name}}", {"name": 1, "more": 2})
+
+
+# ------------------------------------------------------------ similarities under trained encoders
+
+
+@pytest.fixture(scope="module")
+def with_encoders():
+    return encoders_tau_slider((2, 0, 7)).html
+
+
+@cache
+def of_encoder(tau, row):
+    """An anchor's similarities under an encoder: the positive's, and those of the negatives."""
+    images = load("fashion-mnist-part", "test").images[:IMAGES]
+    encoder = pretrained("contrastive", tau)
+    z = torch.nn.functional.normalize(embed(encoder, images).double(), dim=1)
+    # The page's views are rounded to 256 levels, these are not.
+    view = embed_views(encoder, images[list(ANCHORS)])[ANCHORS.index(row)].double()
+    return (view @ z[row]).item(), torch.cat([z[:row], z[row + 1 :]]) @ z[row]
+
+
+def check_encoder(page, trained_at, row, tau):
+    """The page's numbers are the library's; the loss nearly so, since its positive is rounded."""
+    s_pos, s_neg = of_encoder(trained_at, row)
+    want = expected(s_pos, s_neg, tau)
+    for name in ("entropy", "effective", "nearest"):
+        node = page.locator(f'[data-quantity="{name}"]')
+        # Embeddings are float32: a similarity may round to the next fifth decimal.
+        assert float(node.get_attribute("data-value")) == pytest.approx(want[name], rel=2e-3), name
+    loss = page.locator('[data-quantity="loss"]').get_attribute("data-value")
+    assert float(loss) == pytest.approx(want["loss"], abs=0.02 / tau)
+    assert page.locator('[data-quantity="effective"] + small').inner_text() == f"of {IMAGES - 1}"
+
+
+def test_the_reader_chooses_where_similarities_come_from(with_encoders, chromium):
+    page = open_page(chromium, with_encoders)
+    check_numbers(page, numbers_of(2, 0.2))
+    select = page.get_by_role("combobox", name="Similarities from")
+    assert select.locator("option").all_inner_texts() == [
+        "pixels of the digits",
+        "encoder trained at 0.07",
+        "encoder trained at 0.2",
+        "encoder trained at 1",
+    ]
+    seen = set()
+    for place, trained_at in ((1, 0.07), (3, 1.0), (2, 0.2)):
+        select.select_option(index=place)
+        radios = page.locator(".choices input").all()
+        names = [radio.get_attribute("aria-label") for radio in radios]
+        assert names == ["anchor shirt", "anchor trouser", "anchor boot"]
+        for number, row in enumerate(ANCHORS):
+            page.locator(".choices input").nth(number).check()
+            check_encoder(page, trained_at, row, 0.2)
+            seen.add(page.locator(".hist").get_attribute("d"))
+        assert page.locator(".place").all_inner_texts() == ["no. 40", "no. 200", "no. 399"]
+    assert len(seen) == 9
+    select.select_option(index=0)
+    check_numbers(page, numbers_of(2, 0.2))
+    assert page.locator(".place").all_inner_texts() == ["no. 144", "no. 718", "no. 1436"]
+    assert page.locator('[data-quantity="effective"] + small').inner_text() == "of 1436"
+    assert page.troubles == []
+
+
+def test_an_anchor_and_a_temperature_stay_from_encoder_to_encoder(with_encoders, chromium):
+    page = open_page(chromium, with_encoders)
+    select = page.get_by_role("combobox", name="Similarities from")
+    select.select_option(index=1)
+    page.locator(".choices input").nth(1).check()
+    page.get_by_role("button", name="τ = 0.05").click()
+    shown = page.locator(".anchor img").get_attribute("src")
+    for place, trained_at in ((2, 0.2), (3, 1.0)):
+        select.select_option(index=place)
+        assert page.get_by_role("radio", name="anchor trouser").is_checked()
+        assert page.locator(".anchor img").get_attribute("src") == shown
+        check_encoder(page, trained_at, ANCHORS[1], 0.05)
+    # Trained at 1, this anchor's class lies so near that ten cannot be had on the slider.
+    assert page.get_by_role("button", name="ten effective").count() == 0
+    select.select_option(index=2)
+    page.get_by_role("button", name="ten effective").click()
+    assert page.locator('[data-quantity="effective"]').inner_text() == "10.0"
+    assert page.troubles == []
+
+
+def test_the_source_is_chosen_by_keyboard_and_said_aloud(with_encoders, chromium):
+    page = open_page(chromium, with_encoders)
+    page.keyboard.press("Tab")
+    select = page.get_by_role("combobox", name="Similarities from")
+    assert select.evaluate("node => node === document.activeElement")
+    page.keyboard.press("ArrowDown")
+    says = page.locator(".says")
+    assert says.get_attribute("aria-live") == "polite"
+    start = "Encoder trained at 0.07: at τ = 0.2 the 12 nearest of the 399 negatives take "
+    assert says.inner_text().startswith(start)
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")  # the images are one group of radio buttons still
+    assert page.get_by_role("radio", name="anchor trouser").is_checked()
+    check_encoder(page, 0.07, ANCHORS[1], 0.2)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    assert page.locator('[data-quantity="tau"]').inner_text() == "0.01"
+    assert page.troubles == []
+
+
+def test_two_sliders_choose_their_sources_apart(with_encoders, chromium):
+    page = open_page(chromium, with_encoders + encoders_tau_slider((0, 2), 0.1).html)
+    page.locator("select").nth(1).select_option(index=3)
+    says = page.locator(".says").all_inner_texts()
+    assert says[0].startswith("Pixels of the digits: at τ = 0.2 ")
+    assert says[1].startswith("Encoder trained at 1: at τ = 0.1 ")
+    page.locator(".choices").nth(1).locator("input").nth(2).check()
+    assert page.locator(".choices").nth(0).locator("input").nth(0).is_checked()
+    assert page.troubles == []
+
+
+def test_without_scripts_it_is_the_figure_of_the_digits(with_encoders, several, chromium):
+    page = open_page(chromium, with_encoders, java_script_enabled=False)
+    assert page.locator("select").is_hidden()
+    alone = open_page(chromium, several, java_script_enabled=False)
+    for part in ("ol", "dl"):
+        assert page.locator(part).inner_text() == alone.locator(part).inner_text()
+    assert repr(encoders_tau_slider((2, 0, 7))) == page.locator(".says").inner_text()
+
+
+def test_the_encoders_are_light_and_ask_for_nothing(with_encoders, several):
+    assert len(with_encoders) - len(several) < 60_000
+    assert len(Outline(with_encoders).ids) == 1
+    assert not re.search(r"https?://|//[a-z]+\.|fetch\(|innerHTML|type=.module", with_encoders)
+    assert "{{" not in with_encoders
+
+
+@pytest.mark.parametrize("width", [340, 800])
+def test_the_choice_fits_a_phone(with_encoders, chromium, width):
+    page = open_page(chromium, with_encoders, width=width)
+    page.locator("select").select_option(index=3)
+    assert page_width(page) == width
+
+
+@pytest.mark.parametrize("width", [28, 7])
+@pytest.mark.parametrize(("step", "bits"), [(17, 4), (1, 8)])
+def test_an_image_is_written_as_it_is(step, bits, width):
+    image = (torch.arange(5 * width).view(5, width) % 16 * step).to(torch.uint8)
+    content = base64.b64decode(png(image).partition(",")[2])
+    read = Image.open(io.BytesIO(content)).convert("L")
+    assert list(read.tobytes()) == image.flatten().tolist()
+    assert content[24] == bits  # a pixel
+
+
+def anchor_with(count, positive=None):
+    digit = torch.zeros(8, 8, dtype=torch.uint8)
+    return Anchor(0.9, torch.linspace(-0.5, 0.5, count), digit, digit.expand(count, 8, 8), positive)
+
+
+@pytest.mark.parametrize(
+    ("sources", "says"),
+    [
+        ({}, "sources is empty"),
+        ({"a": []}, "anchors is empty"),
+        ({"a": [anchor_with(3)], "": [anchor_with(3)]}, "a source has the name ''"),
+        ({"a": [anchor_with(3)], "b": [anchor_with(60)]}, r"have \[3, 60\] negatives an anchor"),
+        (
+            {"a": [anchor_with(3)], "b": [anchor_with(3, torch.zeros(8, 8, dtype=torch.uint8))]},
+            "some anchors lack the image",
+        ),
+    ],
+)
+def test_sources_that_do_not_go_together(sources, says):
+    with pytest.raises(ValueError, match=says):
+        tau_slider_of_sources(sources)
+
+
+def test_a_sources_name_is_text(chromium):
+    sources = {"x < y & z": [anchor_with(3)], "<b>bold</b>": [anchor_with(3)]}
+    page = open_page(chromium, tau_slider_of_sources(sources).html)
+    assert page.locator("option").all_inner_texts() == ["x < y & z", "<b>bold</b>"]
+    page.locator("select").select_option(index=1)
+    assert page.locator(".says").inner_text().startswith("<b>bold</b>: at τ = 0.2 the 3 nearest")

@@ -30,11 +30,17 @@ def contrastive(bank: Tensor, tau: float) -> dict[str, Loss]:
     it.
     """
     size, d = bank.shape
-    found: dict[str, Loss] = {"naive": lambda f, bank, i: F.cross_entropy(f @ bank.T / tau, i)}
+
+    def naive(f, bank, i):
+        return F.cross_entropy(f @ bank.T / tau, i)
+
+    found: dict[str, Loss] = {"naive": naive}
     if hasattr(F, "linear_cross_entropy"):  # torch 2.14 and later
-        found["torch linear_cross_entropy"] = lambda f, bank, i: F.linear_cross_entropy(
-            f / tau, bank, i
-        )
+
+        def fused(f, bank, i):
+            return F.linear_cross_entropy(f / tau, bank, i)
+
+        found["torch linear_cross_entropy"] = fused
     # In half precision these are used under autocast: their banks stay float32.
     half = torch.autocast(bank.device.type, bank.dtype, enabled=bank.dtype != torch.float32)
     ntxent = optional("lightly.loss", "NTXentLoss")
@@ -99,9 +105,11 @@ def views(images: Tensor) -> dict[str, Callable[[], object]]:
     if simclr:
         pictures = [to_pil_image(image) for image in images.cpu()]
         one_view = simclr_like(simclr, side).transforms[0]
-        found["lightly SimCLRTransform (PIL)"] = lambda: torch.stack(
-            [one_view(picture) for picture in pictures]
-        )
+
+        def lightly():
+            return torch.stack([one_view(picture) for picture in pictures])
+
+        found["lightly SimCLRTransform (PIL)"] = lightly
     kornia = optional("kornia", "augmentation")
     if kornia:
         batched = kornia.AugmentationSequential(
@@ -110,7 +118,11 @@ def views(images: Tensor) -> dict[str, Callable[[], object]]:
             kornia.ColorJitter(0.4, 0.4, 0.4, 0.4),
             kornia.RandomGrayscale(p=0.2),
         )
-        found["kornia"] = lambda: batched(images.float() / 255)
+
+        def by_kornia():
+            return batched(images.float() / 255)
+
+        found["kornia"] = by_kornia
     single = v2.Compose(
         [
             v2.RandomResizedCrop(side, scale=(0.2, 1.0)),
@@ -119,9 +131,11 @@ def views(images: Tensor) -> dict[str, Callable[[], object]]:
             v2.RandomGrayscale(0.2),
         ]
     )
-    found["torchvision v2, image by image"] = lambda: torch.stack(
-        [single(image) for image in images]
-    )
+
+    def by_torchvision():
+        return torch.stack([single(image) for image in images])
+
+    found["torchvision v2, image by image"] = by_torchvision
     return found
 
 

@@ -99,9 +99,12 @@ def metric_rows(points: int, d: int, device: torch.device) -> dict[str, Row]:
             for columns in z.split(side):
                 torch.mm(rows, columns.T, out=out[: len(rows), : len(columns)])
 
+    def pdist():
+        return competitors.pdist_uniformity(z)
+
     uniformity = {"floor": square, "contrastlib": lambda: metrics.uniformity(z)}
     if 8 * points**2 < free_memory(device):  # pdist holds every pair, twice
-        uniformity["pdist (align_uniform)"] = lambda: competitors.pdist_uniformity(z)
+        uniformity["pdist (align_uniform)"] = pdist
     return {
         f"uniformity, N={points}": uniformity,
         f"tolerance, N={points}": {

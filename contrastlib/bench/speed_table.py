@@ -21,14 +21,13 @@ from contrastlib.training.devices import pick_device
 from contrastlib.training.environment import installed, processor
 
 PATIENCE = 60  # seconds for a row, after which no further round is begun
-# Seconds for the whole table off the processor: with set-up, ten minutes at most.
-BUDGET = 500
-AT_LEAST = 0.05  # seconds: a shorter run is repeated, or what ran before it would leave its mark
-SLOW = 5  # seconds: a slower run is warmed up and weighed once
+BUDGET = 500  # seconds for the whole table on a GPU: with set-up, ten minutes at most
+SHORTEST = 0.05  # seconds: a shorter call is repeated, or what ran before it would leave its mark
+SLOW = 5  # seconds: a slower call is warmed up, and its memory measured, only once
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> float | None:
-    """How many MiB a run needs beyond what is held before it; None where that is not known."""
+    """How many MiB a call needs beyond what is held before it; None where that is not known."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -37,18 +36,21 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> float | None
     try:
         ctypes.CDLL(None).malloc_trim(0)  # or memory freed earlier would be used again, unseen
         with open("/proc/self/clear_refs", "w") as clear:
-            clear.write("5")
-        before = status("VmRSS")
+            clear.write("5")  # the peak begins anew
+        before = own_memory("VmRSS")
         run()
-        return (status("VmHWM") - before) / 1024
-    except (OSError, AttributeError):
+        return (own_memory("VmHWM") - before) / 1024
+    except (OSError, AttributeError):  # not on Linux, or not with glibc
         return None
 
 
-def status(name: str) -> int:
-    """A figure of this process in KiB, as Linux reports it."""
+def own_memory(name: str) -> int:
+    """The memory of this process in KiB, as Linux reports it: "VmRSS" now, "VmHWM" at its peak."""
     with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+        for line in lines:
+            if line.startswith(name):
+                return int(line.split()[1])
+    raise OSError(f"/proc/self/status does not say {name}")
 
 
 def measure(
@@ -64,27 +66,30 @@ def measure(
     memory = {}
     for name, candidate in row.items():
         repeats[name], memory[name] = warm_up(candidate, device)
-    results: list[dict[str, float]] = []
-    while len(results) < rounds:
-        if results and time.perf_counter() - start > patience:
+    done: list[dict[str, float]] = []  # of each round every candidate's seconds
+    while len(done) < rounds:
+        if done and time.perf_counter() - start > patience:
             break
-        results.append(
-            {name: seconds(candidate, device, repeats[name]) for name, candidate in row.items()}
-        )
+        seconds = {}
+        for name, candidate in row.items():
+            seconds[name] = seconds_of_call(candidate, device, repeats[name])
+        done.append(seconds)
     first = next(iter(row))
     measured = {}
     for name in row:
         measured[name] = {
-            "seconds": statistics.median(times[name] for times in results),
-            "ratio": statistics.median(times[name] / times[first] for times in results),
+            "seconds": statistics.median(seconds[name] for seconds in done),
+            "ratio": statistics.median(seconds[name] / seconds[first] for seconds in done),
             "extra_mib": memory[name],
-            "rounds": len(results),
+            "rounds": len(done),
         }
     return measured
 
 
-def seconds(candidate: Callable[[], object], device: torch.device, repeats: int = 1) -> float:
-    """Return how long one call takes, the device's work included."""
+def seconds_of_call(
+    candidate: Callable[[], object], device: torch.device, repeats: int = 1
+) -> float:
+    """How long one call takes, the device's work included: the mean of so many."""
     start = time.perf_counter()
     for _ in range(repeats):
         candidate()
@@ -94,22 +99,22 @@ def seconds(candidate: Callable[[], object], device: torch.device, repeats: int 
 
 
 def warm_up(candidate: Callable[[], object], device: torch.device) -> tuple[int, float | None]:
-    """Return how often a candidate is repeated within a round, and the MiB that it needs beyond
-    what is held.
+    """How often a candidate is called within a round, and the MiB that it needs beyond what is
+    held.
     """
-    first = seconds(candidate, device)
-    if first < SLOW:  # what loads and compiles on first use is not what is measured
-        first = seconds(candidate, device)
-    repeats = max(1, round(AT_LEAST / first))
-    times = 1 if first > SLOW else 3
-    peaks = [peak_memory(candidate, device) for _ in range(times)]
+    seconds = seconds_of_call(candidate, device)
+    if seconds < SLOW:  # what loads and compiles on first use is not what is measured
+        seconds = seconds_of_call(candidate, device)
+    repeats = max(1, round(SHORTEST / seconds))
+    weighings = 1 if seconds > SLOW else 3
+    peaks = [peak_memory(candidate, device) for _ in range(weighings)]
     if None in peaks:
         return repeats, None
     return repeats, min(peaks)  # now and then the allocator takes more than is asked
 
 
 def hardware(device: torch.device) -> dict[str, str | int]:
-    """What the figures were taken on."""
+    """What the times were taken on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     packages = ("torch", "torchvision", "numpy", "lightly", "pytorch-metric-learning", "kornia")
     return {
@@ -143,19 +148,19 @@ def run(
     for name, value in (("--threads", threads), ("--rounds", rounds)):
         if value < 1:
             raise ValueError(f"{name} is {value}; give at least 1")
-    where = pick_device(device)
+    chosen_device = pick_device(device)
     torch.set_num_threads(threads)
-    table: dict[str, dict] = {"hardware": hardware(where), "rows": {}}
+    table: dict[str, dict] = {"hardware": hardware(chosen_device), "rows": {}}
     print(", ".join(f"{key} {value}" for key, value in table["hardware"].items()))
-    print(needs(where, small), flush=True)
+    print(needs(chosen_device, small), flush=True)
     start = time.perf_counter()
     rows_left = count_rows(small)
-    for name, row in all_rows(where, small):
-        patience = row_patience(where, time.perf_counter() - start, rows_left)
+    for name, row in all_rows(chosen_device, small):
+        patience = row_patience(chosen_device, time.perf_counter() - start, rows_left)
         rows_left -= 1
         if only not in name:
             continue
-        measured = measure(row, where, rounds, patience)
+        measured = measure(row, chosen_device, rounds, patience)
         table["rows"][name] = measured
         print_row(name, measured)
         if file:  # as it goes, so that an interrupted run is not lost
@@ -167,9 +172,7 @@ def run(
 
 
 def row_patience(device: torch.device, passed: float, rows_left: int) -> float:
-    """Return the seconds that a row may take; off the processor its part of what is left of the
-    budget.
-    """
+    """The seconds that a row may take; on a GPU its part of what is left of the budget."""
     if device.type == "cpu":
         return PATIENCE
     return min(PATIENCE, max(0.0, BUDGET - passed) / rows_left)
@@ -177,11 +180,10 @@ def row_patience(device: torch.device, passed: float, rows_left: int) -> float:
 
 def print_row(name: str, measured: dict[str, dict[str, float | None]]) -> None:
     print(f"\n{name}\n{'':38}{'ratio':>8}{'ms':>10}{'extra MiB':>11}")
-    for candidate, figures in measured.items():
+    for candidate, result in measured.items():
+        milliseconds = 1000 * result["seconds"]
         memory = ""
-        if figures["extra_mib"] is not None:
-            memory = f"{figures['extra_mib']:.0f}"
-        milliseconds = 1000 * figures["seconds"]
-        print(
-            f"  {candidate:36}{figures['ratio']:8.2f}{milliseconds:10.2f}{memory:>11}", flush=True
-        )
+        if result["extra_mib"] is not None:
+            memory = f"{result['extra_mib']:.0f}"
+        line = f"  {candidate:36}{result['ratio']:8.2f}{milliseconds:10.2f}{memory:>11}"
+        print(line, flush=True)

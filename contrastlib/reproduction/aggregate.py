@@ -15,7 +15,7 @@ import pandas as pd
 from contrastlib.reproduction import grids, judging
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.paper_table import DATASETS, as_printed
-from contrastlib.reproduction.run_index import SCALES, Cell, Runs, metric
+from contrastlib.reproduction.run_index import SCALES, Cell, Measure, Runs, metric
 from contrastlib.reproduction.verdicts import Part, estimate, interval
 from contrastlib.training.run_records import QUANTILES
 
@@ -25,7 +25,7 @@ IN_PER_CENT = ("probe", "knn")
 RANKS = ("pos", *(f"n{rank}" for rank in range(1, 11)))
 
 
-def factor(measure: str) -> float:
+def factor(measure: Measure) -> float:
     """What a measure is multiplied by to be shown: accuracies are in per cent."""
     return 100.0 if measure in IN_PER_CENT else 1.0
 
@@ -82,9 +82,12 @@ def frame(
     scale: str,
     datasets: Iterable[str],
     cells: Sequence[Cell],
-    measure: str,
+    measure: Measure,
 ) -> pd.DataFrame:
-    """A measure, such as "probe", in each cell: a row for each data set and cell."""
+    """A measure in each cell: a row for each data set and cell.
+
+    measure: a name, such as "probe", or a function of a record.
+    """
     rows = []
     for dataset in datasets:
         if not SCALES[scale].has(dataset):
@@ -94,18 +97,22 @@ def frame(
         for cell in cells:
             row = {"scale": scale, "dataset": dataset, "loss": cell[0], "tau": cell[1]}
             row |= cell_numbers(measured, small, cell, measure)
-            paper = as_printed(dataset, measure).get(cell, "nan")
-            row["paper"] = float(paper)
+            printed = as_printed(dataset, measure).get(cell)
+            row["paper"] = math.nan if printed is None else float(printed)
             rows.append(row)
     return pd.DataFrame(rows).astype({"tau": float})
 
 
 def cell_numbers(
-    measured: judging.Measured, small: judging.Measured, cell: Cell, measure: str
+    measured: judging.Measured, small: judging.Measured, cell: Cell, measure: Measure
 ) -> dict:
-    """Mean, interval, seeds, values and run ids of one cell."""
+    """Mean, interval, seeds, values and run ids of one cell.
+
+    small: the same cells at scale small, from which a cell with few seeds borrows its variance.
+    """
+    scale_factor = factor(measure)
     finished = measured.runs.finished(cell)
-    values = tuple(factor(measure) * metric(record, measure) for record in finished.values())
+    values = tuple(scale_factor * metric(record, measure) for record in finished.values())
     numbers = {
         "mean": math.nan,
         "low": math.nan,
@@ -118,16 +125,20 @@ def cell_numbers(
     }
     if not values:
         return numbers
-    part = Part("", "the mean of a cell", measure, {cell: 1.0})
+    part = Part("", "the mean of a cell", measure, {cell: 1.0})  # of no claim
     borrow = None
-    if small.runs.base != measured.runs.base:
+    is_small = measured.runs.base == small.runs.base
+    if not is_small:
         borrow = (small.values(part), small.spread(measure))
-    pool = measured.spread(measure) if cell[0] in judging.POOLED else judging.NO_SPREAD
+    pool = judging.NO_SPREAD
+    loss, _ = cell
+    if loss in judging.POOLED:
+        pool = measured.spread(measure)
     found = estimate(part, measured.values(part), pool, borrow)
-    numbers["mean"] = factor(measure) * found.effect
+    numbers["mean"] = scale_factor * found.effect
     if math.isfinite(found.low):
-        numbers["low"] = factor(measure) * found.low
-        numbers["high"] = factor(measure) * found.high
+        numbers["low"] = scale_factor * found.low
+        numbers["high"] = scale_factor * found.high
         numbers["borrowed"] = found.how == "borrowed"
     return numbers
 
@@ -156,27 +167,20 @@ def profiles(
     anchors' quantiles. prefix: "" for views of test images against each other, "bank_" for training
     images against the rows of the bank. Records without the bank's profile have no row's numbers.
     """
-    names = [f"q{100 * quantile:.0f}" for quantile in QUANTILES]
     rows = []
     for dataset in datasets:
         runs = Runs(records, SCALES[scale].recipe(dataset))
         for tau in taus:
             cell = ("contrastive", tau)
-            found = [
-                record
-                for record in runs.finished(cell).values()
-                if f"{prefix}profile_quantiles" in record["metrics"]
-            ]
+            finished = runs.finished(cell).values()
+            measured = [run for run in finished if f"{prefix}profile_quantiles" in run["metrics"]]
             for index, rank in enumerate(RANKS):
                 row = {"scale": scale, "dataset": dataset, "loss": "contrastive", "tau": tau}
                 row["rank"] = rank
-                row |= summary(profile_mean(record, prefix, index) for record in found)
-                spread = [
-                    record["metrics"][f"{prefix}profile_quantiles"][index] for record in found
-                ]
-                row |= dict(pd.DataFrame(spread, columns=names, dtype=float).mean())
+                row |= summary(profile_mean(record, prefix, index) for record in measured)
+                row |= mean_quantiles(measured, prefix, index)
                 row["diverged"] = runs.diverged(cell)
-                row["runs"] = tuple(record["id"] for record in found)
+                row["runs"] = tuple(record["id"] for record in measured)
                 rows.append(row)
     return pd.DataFrame(rows)
 
@@ -187,6 +191,15 @@ def profile_mean(record: dict, prefix: str, index: int) -> float:
     if index == 0:
         return metrics[f"{prefix}positive_similarity"]
     return metrics[f"{prefix}neighbour_similarities"][index - 1]
+
+
+def mean_quantiles(records: list[dict], prefix: str, index: int) -> dict[str, float]:
+    """The quantiles of a rank's similarities over anchors, by name, averaged over records; NaN
+    where there is no record.
+    """
+    names = [f"q{100 * quantile:.0f}" for quantile in QUANTILES]
+    quantiles = [record["metrics"][f"{prefix}profile_quantiles"][index] for record in records]
+    return dict(pd.DataFrame(quantiles, columns=names, dtype=float).mean())
 
 
 def maps(
@@ -224,5 +237,5 @@ def one_map(runs: Runs, scale: str, dataset: str, tau: float) -> pd.DataFrame:
         "run": run,
     }
     columns = [*row, "x", "y", "label"]
-    numbers = dict.fromkeys(("seed", "x", "y", "label"), "Int64")  # numbers that may be absent
-    return points.assign(**row)[columns].astype(numbers)
+    whole_or_absent = dict.fromkeys(("seed", "x", "y", "label"), "Int64")
+    return points.assign(**row)[columns].astype(whole_or_absent)

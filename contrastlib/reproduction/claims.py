@@ -257,7 +257,8 @@ def accuracy(source: str) -> Iterator[Part]:
         best | {("contrastive", 1.0): -1.0},
         paper=in_paper(("contrastive", 0.3), ("contrastive", 1.0)),
     )
-    hard, ordinary = ("hard", 1.0), ("contrastive", 1.0)
+    hard = ("hard", 1.0)
+    ordinary = ("contrastive", 1.0)
     yield Part(
         "C11",
         "probe at 1, hard minus ordinary",
@@ -273,7 +274,9 @@ def accuracy(source: str) -> Iterator[Part]:
         difference(hard, ("hard", 0.3)),
         margin=POINT,
     )
-    simple, hard_simple, ordinary = ("simple", None), ("hard_simple", None), ("contrastive", 0.3)
+    simple = ("simple", None)
+    hard_simple = ("hard_simple", None)
+    ordinary = ("contrastive", 0.3)
     yield Part(
         "C12",
         "probe, hard simple minus simple",

@@ -9,10 +9,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from contrastlib.data import DATASETS
 from contrastlib.reproduction import plot_parts, words
 from contrastlib.reproduction.aggregate import RANKS
 from contrastlib.reproduction.names import NAMES
-from contrastlib.reproduction.plotting import BLUE, ORANGE
+from contrastlib.reproduction.plotting import (
+    AMBER,
+    BLUE,
+    GREEN,
+    INDIGO,
+    OLIVE,
+    ORANGE,
+    PINK,
+    RED,
+    TEAL,
+    VIOLET,
+)
+
+# Of the first ten classes of a map.
+CLASS_COLOURS = (BLUE, ORANGE, GREEN, RED, VIOLET, AMBER, TEAL, PINK, INDIGO, OLIVE)
+CLASS_MARKERS = "os^DvPX*<>"
+CLASS_NAMES = {name: info.first_classes for name, info in DATASETS.items() if info.first_classes}
 
 
 def draw_maps(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
@@ -48,7 +65,7 @@ def rows_with_runs(data: pd.DataFrame) -> list[tuple[str, str]]:
 
 def class_names(dataset: str) -> list[str]:
     """The names of a data set's first ten classes."""
-    return plot_parts.CLASSES.get(dataset, [f"class {label}" for label in range(10)])
+    return CLASS_NAMES.get(dataset, [f"class {label}" for label in range(10)])
 
 
 def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
@@ -64,8 +81,8 @@ def draw_map(axes: Axes, dataset: str, points: pd.DataFrame) -> None:
                 part["x"],
                 part["y"],
                 s=11,
-                color=plot_parts.CLASS_COLOURS[label],
-                marker=plot_parts.MARKERS[label],
+                color=CLASS_COLOURS[label],
+                marker=CLASS_MARKERS[label],
                 label=names[label],
                 linewidth=0,
                 zorder=2,
@@ -101,12 +118,11 @@ def draw_legend(axes: Axes, dataset: str, maps: Sequence[Axes]) -> None:
 
 def draw_profiles(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
     """Figure 8: a panel for each scale, data set and temperature with runs, one above the other."""
-    rows = [
-        (scale, dataset, tau)
-        for scale, dataset in rows_with_runs(data)
-        for tau in taus
-        if has_runs(data, scale, dataset, tau)
-    ]
+    rows = []
+    for scale, dataset in rows_with_runs(data):
+        for tau in taus:
+            if has_runs(data, scale, dataset, tau):
+                rows.append((scale, dataset, tau))
     if not rows:
         rows = [(data["scale"].iloc[0], data["dataset"].iloc[0], taus[0])]
     columns = 1 if len(rows) == 1 else len({tau for _, _, tau in rows})
@@ -131,7 +147,9 @@ def has_runs(data: pd.DataFrame, scale: str, dataset: str, tau: float) -> bool:
 
 def draw_profile(axes: Axes, part: pd.DataFrame) -> None:
     """The positive apart on the left, the ten nearest negatives from near to far."""
-    place = {rank: index + 2 * (index > 0) for index, rank in enumerate(RANKS)}
+    place = {RANKS[0]: 0}
+    for number, rank in enumerate(RANKS[1:], 1):
+        place[rank] = number + 2  # apart from the positive
     axes.set_xticks([place["pos"], place["n6"]], ["pos", "n1–10"], fontsize="small")
     axes.set_xlim(-1.2, 13.2)
     if len(part) == 0:

@@ -74,13 +74,33 @@ def fig1(records: object = None, **unread) -> Figure:
     titles = {"semantic": "like beside like", "exchanged": "$x_j$ and $x_k$ exchanged"}
     groups = exchange().groupby("arrangement", sort=False)
     for axes, (arrangement, part) in zip(figure.subplots(2, 1), groups, strict=True):
-        plot_parts.sphere_outline(axes)
+        sphere_outline(axes)
         draw_arrangement(axes, part, images)
         axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), frame_on=False, xticks=[], yticks=[])
         axes.set_title(titles[arrangement])
         axes.set_xlabel(f"mean loss {part['mean_loss'].iloc[0]:.4f}")
     figure.get_layout_engine().set(h_pad=0.15)
     return figure
+
+
+def sphere_outline(axes: Axes) -> None:
+    """The unit sphere from the front and a little above: its outline and three parallels."""
+    ink = mpl.rcParams["text.color"]
+    axes.add_patch(mpl.patches.Circle((0, 0), 1, linewidth=1.2, edgecolor=ink, fill=False))
+    for height in (-0.6, 0.0, 0.6):
+        radius = (1 - height**2) ** 0.5
+        arc = mpl.patches.Arc(
+            (0, 0.97 * height),
+            width=2 * radius,
+            height=0.5 * radius,
+            theta1=180,
+            theta2=360,
+            edgecolor=ink,
+            fill=False,
+            alpha=0.45,
+            linewidth=0.5,
+        )
+        axes.add_patch(arc)
 
 
 def draw_arrangement(axes: Axes, part: pd.DataFrame, images: Tensor) -> None:

@@ -13,27 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from contrastlib.data import DATASETS
 from contrastlib.reproduction import words
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.plotting import (
     AMBER,
     BLUE,
     GREEN,
-    INDIGO,
     OLIVE,
     ORANGE,
     PINK,
     RED,
     TEAL,
-    VIOLET,
 )
 from contrastlib.reproduction.run_index import SCALES
 
 WIDTH = 4.6  # inches of a figure: text of 10 points is legible on a phone
-CLASS_COLOURS = [BLUE, ORANGE, GREEN, RED, VIOLET, AMBER, TEAL, PINK, INDIGO, OLIVE]
-MARKERS = "os^DvPX*<>"
-CLASSES = {name: info.first_classes for name, info in DATASETS.items() if info.first_classes}
 LONG_DASHES = (0, (5, 1.5))
 DASH_DOT = (0, (5, 1.5, 1, 1.5))
 DASH_DOT_DOT = (0, (3, 1, 1, 1, 1, 1))
@@ -78,26 +72,6 @@ def centre_text(axes: Axes, text: str) -> None:
         fontsize="small",
         wrap=True,
     )
-
-
-def sphere_outline(axes: Axes) -> None:
-    """The unit sphere from the front and a little above: its outline and three parallels."""
-    ink = mpl.rcParams["text.color"]
-    axes.add_patch(mpl.patches.Circle((0, 0), 1, linewidth=1.2, edgecolor=ink, fill=False))
-    for height in (-0.6, 0.0, 0.6):
-        radius = (1 - height**2) ** 0.5
-        arc = mpl.patches.Arc(
-            (0, 0.97 * height),
-            width=2 * radius,
-            height=0.5 * radius,
-            theta1=180,
-            theta2=360,
-            edgecolor=ink,
-            fill=False,
-            alpha=0.45,
-            linewidth=0.5,
-        )
-        axes.add_patch(arc)
 
 
 def temperature_axis(axes: Axes, taus: Iterable[float]) -> None:

@@ -3,9 +3,6 @@
 N images, d = 128 dimensions; z [N, d] are unit vectors, and similarities are their products.
 """
 
-import os
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +16,6 @@ __all__ = [
     "embed_views",
     "nearest",
     "negatives",
-    "own_image",
     "pairs",
     "rankme",
     "separation",
@@ -27,7 +23,6 @@ __all__ = [
 ]
 
 BATCH = 500  # images that are embedded at a time
-SIDE = 28  # pixels of an image of Fashion-MNIST
 
 
 @torch.no_grad()
@@ -123,26 +118,3 @@ def rankme(z: Tensor) -> float:
     p = values / values.sum()
     entropy = torch.special.entr(p).sum()
     return entropy.exp().item()
-
-
-def own_image(path: str | os.PathLike) -> Tensor:
-    """A photograph as Fashion-MNIST has its images: grey, light on black, uint8 [1, 1, 28, 28].
-
-    path: of a picture that Pillow reads. It is turned upright, padded to a square with the
-    brightness of its border, and inverted where that border is bright, as on white paper.
-    Errors: FileNotFoundError for a missing file; ValueError for one that is no picture.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            grey = ImageOps.exif_transpose(opened).convert("L")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is no picture that Pillow reads: give a PNG or JPEG") from error
-    pixels = np.asarray(grey)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    background = int(np.median(border))
-    square = ImageOps.pad(grey, (SIDE, SIDE), color=background)
-    if background > 127:
-        square = ImageOps.invert(square)
-    return torch.from_numpy(np.array(square))[None, None]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contrastlib.data_readers import PART, find_idx_files, read_idx_pair
+from contrastlib.data.readers import PART, find_idx_files, read_idx_pair
 
 __all__ = ["first_of_each_class", "make"]
 

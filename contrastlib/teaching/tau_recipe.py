@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from contrastlib.reproduction.run_index import Runs
 
 TAUS = (0.02, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # temperatures of the runs at scale small
-FEWEST, MOST = 0.01, 0.5  # the band: shares of the negatives that should be effective
+# The band: shares of the negatives that should be effective.
+FEWEST = 0.01
+MOST = 0.5
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from contrastlib.training import distributed
 from contrastlib.training.files import replace_file
-from contrastlib.training.recipe import Recipe, from_dict, run_id, to_dict
+from contrastlib.training.recipe import Recipe, from_dict, to_dict
+from contrastlib.training.run_ids import run_id
 
 FORMAT = 1
 ADVICE = "give another folder, or move the checkpoint away to begin anew"

@@ -8,7 +8,8 @@ import torch
 
 from contrastlib.data import DATASETS, dataset_info
 from contrastlib.training import components
-from contrastlib.training.recipe import IGNORED_BY, Recipe, from_dict
+from contrastlib.training.recipe import Recipe, from_dict
+from contrastlib.training.run_ids import IGNORED_BY
 
 __all__ = ["CORE", "T4", "estimate", "flops", "format_seconds", "speeds"]
 

@@ -6,7 +6,8 @@ import torch
 
 from contrastlib.checks import check_count
 from contrastlib.training import distributed
-from contrastlib.training.recipe import IGNORED_BY, Recipe
+from contrastlib.training.recipe import Recipe
+from contrastlib.training.run_ids import IGNORED_BY
 
 ONE_THREAD_NETS = ("convnet_digits",)  # so small that a second thread only waits for the first
 

@@ -119,9 +119,12 @@ def prepare(
     state.ddp_encoder = distributed.wrap_ddp(encoder)
     if torch_compile:
         state.ddp_encoder = torch.compile(state.ddp_encoder)
-    probe_indices = [images.representative(recipe.batch)]
-    probe_batches = images.batches(probe_indices, recipe.epochs, recipe.views, shard)
-    state.probe_batch = next(probe_batches)
+    # The log is of one batch throughout, cropped as in no epoch of the training.
+    logged_indices = [images.representative(recipe.batch)]
+    logged_batches = images.batches(
+        logged_indices, crop_seed=recipe.epochs, views=recipe.views, shard=shard
+    )
+    state.logged_batch = next(logged_batches)
     return state
 
 
@@ -131,10 +134,10 @@ def resume(state: TrainState, folder: str | os.PathLike) -> None:
     state.history, device_and_precision = checkpoint.restore(
         folder, state.recipe, state.device_and_precision, parts
     )
-    state.precision = device_and_precision.split()[-1]
+    state.precision = device_and_precision.split()[-1]  # that of the interrupted run
     epochs = torch.tensor([float(len(state.history))], device=state.device)
-    same = distributed.all_reduce_mean(epochs) == epochs
-    if not distributed.all_ranks(same, state.device):
+    is_the_mean = distributed.all_reduce_mean(epochs) == epochs
+    if not distributed.all_ranks(is_the_mean, state.device):
         raise ValueError(
             f"the processes did not all find the same checkpoint in {folder}: "
             "give a folder that all of them see"
@@ -164,8 +167,9 @@ def train(
                 files.append_line(Path(folder) / "log.jsonl", json.dumps(epoch_log))
             if state.diverged:
                 break
-            is_last = epoch + 1 == recipe.epochs
-            if writes and (is_last or (epoch + 1) % checkpoint_every == 0):
+            epochs_done = epoch + 1
+            is_due = epochs_done % checkpoint_every == 0 or epochs_done == recipe.epochs
+            if writes and is_due:
                 save(state, folder)
 
 
@@ -184,13 +188,15 @@ def train_epoch(state: TrainState, epoch: int, bar: tqdm | None = None) -> dict:
             epoch_log["tau"] = tau
             if not math.isfinite(tau):
                 raise Diverged
-            recipe = replace(recipe, tau=tau)
+            recipe = replace(recipe, tau=tau)  # the log's effective negatives are those at this tau
+        indices, images = state.logged_batch
         similarities = similarity_log(
             recipe,
             state.encoder,
             state.key_source,
             state.augmentation,
-            *state.probe_batch,
+            indices,
+            images,
             state.shard,
             state.images.labels,
         )
@@ -217,10 +223,10 @@ def train_steps(state: TrainState, epoch: int, bar: tqdm | None) -> float:
     state.encoder.train()
     state.key_source.train()
     for step, (indices, images) in enumerate(batches):
-        moment = epoch + step / state.steps  # in epochs
-        components.set_learning_rate(state.optimizer, recipe, moment)
+        epochs_done = epoch + step / state.steps
+        components.set_learning_rate(state.optimizer, recipe, epochs_done)
         if state.tau_is_scheduled:
-            state.loss.tau = components.temperature(recipe, moment)
+            state.loss.tau = components.temperature(recipe, epochs_done)
         if state.learnt_tau is not None:
             state.loss.tau = state.learnt_tau()
         features, keys = embed_and_get_keys(

@@ -14,7 +14,8 @@ from contrastlib.training.files import lock
 from contrastlib.training.image_sources import build_images
 from contrastlib.training.loop import Run, pretrain
 from contrastlib.training.objectives import OBJECTIVES
-from contrastlib.training.recipe import Recipe, run_id
+from contrastlib.training.recipe import Recipe
+from contrastlib.training.run_ids import run_id
 
 __all__ = ["describe", "how_to_resume", "run"]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contrastlib.training import cost_estimate
 from contrastlib.training.local_workers import SweepRun, read_or_none
-from contrastlib.training.recipe import Recipe, effective_settings, run_id
+from contrastlib.training.recipe import Recipe
+from contrastlib.training.run_ids import effective_settings, run_id
 from contrastlib.training.run_labels import labels
 
 

@@ -1,11 +1,11 @@
-"""A recipe is all that decides how a run comes out, as plain values; its id names the run.
+"""A recipe is all that decides how a run comes out, as plain values; its id (`run_ids`) names the
+run.
 
 Where and how a run is done (folder, device, progress bar) is no part of it. The four recipes that
 the book uses, and settings from a command line, are in `recipes`.
 """
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field, fields, replace
 
@@ -22,7 +22,7 @@ from contrastlib.checks import (
 )
 from contrastlib.training.objectives import OBJECTIVES
 
-__all__ = ["Recipe", "effective_settings", "from_dict", "run_id", "to_dict"]
+__all__ = ["Recipe", "from_dict", "to_dict"]
 
 CHOICES = {
     "g": ("bank", "batch", "queue"),
@@ -32,26 +32,6 @@ CHOICES = {
     "split": ("test", "train"),
     "probe": ("lbfgs", "paper"),
 }
-# Settings that a choice does not read; what a loss does not read says `OBJECTIVES`. All others are
-# part of the run's id, so a setting that is forgotten here costs a needless run, never a wrong one.
-IGNORED_BY = {
-    "g": {
-        "bank": {"queue_momentum", "queue_size"},
-        "batch": {"negatives", "bank_momentum", "queue_momentum", "queue_size"},
-        "queue": {"negatives", "bank_momentum"},
-    },
-    "backbone": {
-        "resnet18_cifar": {"width"},
-        "resnet50": {"width", "stem_stride", "max_pool"},
-        "resnet_small": {"max_pool"},
-        "convnet_digits": {"stem_stride", "max_pool"},
-    },
-    "schedule": {"cosine": {"lr_steps"}},
-    # It came after most of the runs were stored: where it is False, their ids are as they were.
-    "leave_out_same_class": {False: {"leave_out_same_class"}},
-}
-# Settings that only a learnt temperature reads.
-OF_LEARNT_TAU = frozenset({"tau_start", "tau_lr", "tau_min", "tau_max"})
 LOWEST = {
     "batch": 2,
     "epochs": 1,
@@ -306,37 +286,3 @@ def _from_plain(kind: type, values: dict) -> object:
     for name, value in values.items():
         settings[name] = tuple(value) if isinstance(value, list) else value
     return kind(**settings)
-
-
-def effective_settings(recipe: Recipe) -> dict:
-    """The settings that the recipe's choices read, by name; `augmentation` is a dict of its own."""
-    ignored = set(OBJECTIVES[recipe.loss].ignores)
-    for choice, ignored_by in IGNORED_BY.items():
-        ignored |= ignored_by.get(getattr(recipe, choice), set())
-    if not recipe.learns_tau:
-        ignored |= OF_LEARNT_TAU
-    settings = dataclasses.asdict(recipe)
-    return {name: value for name, value in settings.items() if name not in ignored}
-
-
-def run_id(recipe: Recipe) -> str:
-    """The run's name: the first 12 hex digits of the SHA-256 of the recipe's canonical JSON.
-
-    Settings that the recipe's choices ignore are not hashed, nor are those that are None. So a new
-    optional setting, whose None means what was done before, leaves the old ids valid. Numbers are
-    written as floats: tau=1 is tau=1.0.
-    """
-    settings = canonical(effective_settings(recipe))
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def canonical(value: object) -> object:
-    """The value with its numbers as floats, its tuples as lists, and without what is None."""
-    if isinstance(value, dict):
-        return {name: canonical(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, (tuple, list)):
-        return [canonical(inner) for inner in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value

@@ -12,7 +12,8 @@ from dataclasses import fields, replace
 
 from contrastlib.augment import Augmentation
 from contrastlib.data import DATASETS
-from contrastlib.training.recipe import Recipe, from_dict, run_id, to_dict
+from contrastlib.training.recipe import Recipe, from_dict, to_dict
+from contrastlib.training.run_ids import run_id
 
 __all__ = [
     "Recipe",

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from contrastlib.training.recipe import Recipe, effective_settings
+from contrastlib.training.recipe import Recipe
+from contrastlib.training.run_ids import effective_settings
 
 
 def labels(recipes: Iterable[Recipe]) -> list[str]:

@@ -16,7 +16,8 @@ import torch
 from contrastlib import __version__
 from contrastlib.training.environment import git_commit, installed, processor
 from contrastlib.training.files import replace_file
-from contrastlib.training.recipe import Recipe, from_dict, run_id, to_dict
+from contrastlib.training.recipe import Recipe, from_dict, to_dict
+from contrastlib.training.run_ids import run_id
 
 __all__ = ["read", "read_all", "record", "write"]
 

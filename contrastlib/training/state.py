@@ -52,7 +52,7 @@ class TrainState:
     shuffle_rng: torch.Generator
     augment_rng: torch.Generator
     learnt_tau: LearntTemperature | None = None
-    probe_batch: tuple[Tensor, list[Tensor]] | None = None  # the batch of `similarity_log`
+    logged_batch: tuple[Tensor, list[Tensor]] | None = None  # indices and views, `similarity_log`'s
     history: list[dict] = field(default_factory=list)  # one log line an epoch
     diverged: bool = False
 

@@ -10,8 +10,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from contrastlib.checks import check_embeddings, check_tau
+from contrastlib.checks import check_tau
 from contrastlib.numerics import at_least_float32, over_tau
+from contrastlib.pairs import check_embeddings
 
 __all__ = ["SupervisedContrastiveLoss", "is_listed", "supervised_contrastive"]
 

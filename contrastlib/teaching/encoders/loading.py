@@ -74,7 +74,7 @@ def check_images(x: Tensor) -> None:
     if x.ndim != 4 or tuple(x.shape[1:]) != IMAGE or len(x) == 0:
         raise ValueError(
             f"the images have shape {list(x.shape)}; this encoder takes [B, 1, 28, 28], grey "
-            "images of 28 x 28 pixels: contrastlib.teaching.embeddings.own_image reads a picture "
+            "images of 28 x 28 pixels: contrastlib.teaching.own_images.own_image reads a picture "
             "so, and one image is images[None]"
         )
     if x.is_floating_point() and readable(x):

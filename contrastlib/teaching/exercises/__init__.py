@@ -8,6 +8,11 @@ check_gap(gap)`. Tensors come as float64; s_pos [B], s_neg [B, M].
 """
 
 from contrastlib.teaching.exercises.embeddings import check_class_sums, check_diagonal
+from contrastlib.teaching.exercises.encoders import (
+    check_own_share,
+    check_rankme,
+    check_separation,
+)
 from contrastlib.teaching.exercises.losses import (
     check_break,
     check_differences,
@@ -32,9 +37,12 @@ __all__ = [
     "check_gap",
     "check_hardest_angle",
     "check_individual",
+    "check_own_share",
     "check_queue",
+    "check_rankme",
     "check_rule_of_thumb",
     "check_second_term",
+    "check_separation",
     "check_takes_all",
     "check_vote",
 ]

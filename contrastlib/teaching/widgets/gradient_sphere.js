@@ -28,8 +28,8 @@ function computeWeights(anchor, positive, negatives, tau, k) {
 function startGradientSphere(root) {
   const one = (selector) => root.querySelector(selector);
   const all = (selector) => [...root.querySelectorAll(selector)];
-  const keys = JSON.parse(root.dataset.keys).map(normalise);
-  const [positive, ...negatives] = keys;
+  const scenes = JSON.parse(root.dataset.scenes);
+  const images = JSON.parse(root.dataset.images);
   const taus = JSON.parse(root.dataset.taus);
   const k = Number(root.dataset.k);
   const forceScale = Number(root.dataset.forceScale);
@@ -42,13 +42,15 @@ function startGradientSphere(root) {
   const arrows = all("path.arrow");
   const pushes = all("path.push");
   const cells = all("tbody tr").map((row) => [...row.querySelectorAll("td")]);
-  const start = {
-    anchor: normalise(JSON.parse(root.dataset.anchor)),
-    stop: slider.valueAsNumber,
-    yaw: Number(root.dataset.yaw),
-    pitch: Number(root.dataset.pitch),
-  };
-  let { anchor, yaw, pitch } = start;
+  const select = one(".sources select");
+  const firstStop = slider.valueAsNumber;
+  let scene = scenes[0];  // the chosen one
+  let keys = [];  // its points: the positive, and the negatives
+  let positive = null;
+  let negatives = [];
+  let anchor = null;
+  let yaw = 0;
+  let pitch = 0;
   let loss = 0;  // whose single pushes are drawn, and whose arrow the anchor follows when it is let go
   let trail = [];  // where the anchor has been since it was let go
   let timer = null;
@@ -121,7 +123,7 @@ function startGradientSphere(root) {
     drawPushes(found.weights[loss], found.shares[loss]);
     drawTable(found, forces);
     const nearest = found.s.indexOf(Math.max(...found.s)) + 1;
-    const sentence = root.dataset.sentence.replace("TAU", tau()).replace("POS", found.sPos.toFixed(2))
+    const sentence = scene.sentence.replace("TAU", tau()).replace("POS", found.sPos.toFixed(2))
       .replace("TOP", nearest).replace("SHARE", Math.max(...found.shares[0]).toFixed(2));
     svg.setAttribute("aria-label", sentence);
     if (timer === null) one(".says").textContent = sentence;  // not at every picture while it runs
@@ -192,6 +194,35 @@ function startGradientSphere(root) {
     return unproject([x / r, y / r, near], yaw, pitch);
   }
 
+  // What the points of a scene show, under the names that they have on the sphere.
+  function showPictures() {
+    const list = one(".pictures");
+    const names = ["anchor", "+", ...negatives.map((_, j) => String(j + 1))];
+    list.replaceChildren(...scene.pictures.map(([place, shows], number) => {
+      const item = document.createElement("li");
+      const image = document.createElement("img");
+      const name = document.createElement("small");
+      image.src = images[place];
+      image.alt = shows;
+      name.textContent = names[number];
+      item.append(image, name);
+      return item;
+    }));
+    list.hidden = scene.pictures.length === 0;
+    one(".note").textContent = scene.note;
+    one(".note").hidden = scene.note === "";
+  }
+
+  function chooseScene(number) {
+    scene = scenes[number];
+    keys = scene.keys.map(normalise);
+    [positive, ...negatives] = keys;
+    yaw = scene.yaw;
+    pitch = scene.pitch;
+    if (select !== null) showPictures();
+    putAnchor(scene.anchor);
+  }
+
   globe.tabIndex = 0;
   globe.setAttribute("role", "application");
   globe.setAttribute("aria-label", "anchor on a sphere; the arrow keys move it, with Shift they turn the sphere");
@@ -228,10 +259,8 @@ function startGradientSphere(root) {
     });
   });
   one("[data-do=reset]").addEventListener("click", () => {
-    yaw = start.yaw;
-    pitch = start.pitch;
-    slider.value = start.stop;
-    putAnchor(start.anchor);
+    slider.value = firstStop;
+    chooseScene(scenes.indexOf(scene));
   });
   release.addEventListener("click", () => {
     if (timer === null) {
@@ -243,5 +272,10 @@ function startGradientSphere(root) {
   });
   slider.disabled = false;
   for (const part of [handle, one(".tasks"), one(".help"), ...all(".single")]) part.hidden = false;
-  draw();
+  if (select !== null) {
+    one(".sources").hidden = false;
+    select.selectedIndex = 0;  // a browser may remember another one
+    select.addEventListener("change", () => chooseScene(select.selectedIndex));
+  }
+  chooseScene(0);
 }

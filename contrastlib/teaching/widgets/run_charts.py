@@ -1,118 +1,14 @@
-"""The drawings of the run explorer: the plane, its enlarged crowd, and the profiles."""
+"""The drawings of the run explorer, as SVG: the plane, its enlarged crowd, and the profiles."""
 
 import json
 import math
-from dataclasses import dataclass
-from itertools import combinations
 
 from contrastlib.teaching.widgets import run_marks
 from contrastlib.teaching.widgets.run_marks import Mark
+from contrastlib.teaching.widgets.run_places import HEIGHT, WIDTH, Axis, axis, spread
 
-WIDTH = 340  # of the plane and of its zoom
-HEIGHT = 250
 PROFILE_HEIGHT = 180
-CROWDED = 12  # marks nearer than this to another are in a crowd
-LINKED = 60  # crowded marks nearer than this to each other belong to one crowd
-APART = 28  # the least distance of two marks in the enlarged crowd: a finger can press each
 SIDES = ((1, -1), (1, 1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, -1.7), (0, 1.7))  # of a label
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A linear axis whose first tick lies at `start` and whose last lies at `end`."""
-
-    ticks: list[float]
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Return where a value lies."""
-        low = self.ticks[0]
-        high = self.ticks[-1]
-        return self.start + (self.end - self.start) * (value - low) / (high - low)
-
-
-def plane_axes(marks: list[Mark], ceiling: float) -> tuple[Axis, Axis]:
-    tolerances = []
-    uniformities = [ceiling]
-    for mark in marks:
-        tolerances += mark.measures["tolerance"]["values"]
-        uniformities += mark.measures["uniformity"]["values"]
-    return axis(tolerances, 0, WIDTH), axis(uniformities, HEIGHT, 0)
-
-
-def zoom_axes(crowd: list[Mark]) -> tuple[Axis, Axis]:
-    means = [run_marks.means(mark) for mark in crowd]
-    return axis([x for x, _ in means], 0, WIDTH), axis([y for _, y in means], HEIGHT, 0)
-
-
-def axis(values: list[float], start: float, end: float) -> Axis:
-    """Return an axis with round ticks around the values."""
-    spread = max(values) - min(values)
-    steps = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
-    step = next(step for step in steps if spread <= 6 * step)
-    low = math.floor(min(values) / step)
-    high = math.floor(max(values) / step) + 1
-    return Axis([number * step for number in range(low, high + 1)], start, end)
-
-
-def crowd(marks: list[Mark], across: Axis, up: Axis) -> list[Mark]:
-    """Return the largest crowd: marks that have another within CROWDED, linked by steps shorter
-    than LINKED.
-    """
-    places = {
-        mark.title: (across(x), up(y))
-        for mark, (x, y) in zip(marks, map(run_marks.means, marks), strict=True)
-    }
-
-    def is_crowded(mark: Mark) -> bool:
-        others = [place for title, place in places.items() if title != mark.title]
-        return any(math.dist(places[mark.title], other) < CROWDED for other in others)
-
-    waiting = [mark for mark in marks if is_crowded(mark)]
-    largest: list[Mark] = []
-    while waiting:
-        crowd = [waiting.pop(0)]
-        for member in crowd:  # grows while it is walked through
-            near = [
-                mark
-                for mark in waiting
-                if math.dist(places[mark.title], places[member.title]) < LINKED
-            ]
-            crowd += near
-            waiting = [
-                mark for mark in waiting if mark.title not in {other.title for other in near}
-            ]
-        if len(crowd) > len(largest):
-            largest = crowd
-    return largest
-
-
-def spread(places: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Move places apart until none is nearer than APART to another, each as little as may be,
-    within the plane.
-    """
-    moved = [list(place) for place in places]
-    for _ in range(500):
-        done = True
-        for i, j in combinations(range(len(moved)), 2):
-            across = moved[j][0] - moved[i][0]
-            up = moved[j][1] - moved[i][1]
-            distance = math.hypot(across, up)
-            if distance >= APART:
-                continue
-            done = False
-            if distance < 1e-9:  # on each other: any direction will do
-                across, distance = 1.0, 1.0
-            push = (APART + 0.5 - distance) / 2 / distance
-            moved[i] = [moved[i][0] - push * across, moved[i][1] - push * up]
-            moved[j] = [moved[j][0] + push * across, moved[j][1] + push * up]
-        for place in moved:
-            place[0] = min(max(place[0], 8), WIDTH - 8)
-            place[1] = min(max(place[1], 8), HEIGHT - 8)
-        if done:
-            break
-    return [(across, up) for across, up in moved]
 
 
 def zoom_svg(marks: list[Mark], chosen: Mark, across: Axis, up: Axis) -> str:
@@ -305,7 +201,9 @@ def _profile(mark: Mark, level: Axis, visible: bool) -> str:
         thin += f"M{x:.1f} {q5}V{q95}"
         thick += f"M{x:.1f} {q25}V{q75}"
         dash += f"M{x - 5:.1f} {mean}h10"
-    rounded = [[round(value, 4) for value in row] for row in mark.profile]
+    rounded = []
+    for row in mark.profile:
+        rounded.append([round(value, 4) for value in row])
     held = json.dumps(rounded, separators=(",", ":"))
     hidden = "" if visible else " hidden"
     positive = f"M12 {level(mark.profile[0][0]):.1f}H208"

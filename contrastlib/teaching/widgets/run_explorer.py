@@ -7,7 +7,7 @@ from contrastlib.reproduction import aggregate, words
 from contrastlib.reproduction.names import LOSSES, NAMES
 from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped, without_pilot
-from contrastlib.teaching.widgets import run_charts, run_marks
+from contrastlib.teaching.widgets import run_charts, run_marks, run_places
 from contrastlib.teaching.widgets.base import Interactive, render
 from contrastlib.teaching.widgets.run_marks import SHAPES, Mark
 
@@ -125,13 +125,13 @@ def _dataset_html(
     frames = run_marks.measure_frames(records, scale, [dataset])
     uniformity = words.describe(frames["uniformity"], "uniformity")
     tolerance = words.describe(frames["tolerance"], "tolerance")
-    across, up = run_charts.plane_axes(marks, ceiling)
+    across, up = run_places.plane_axes(marks, ceiling)
     places = [(across(x), up(y)) for x, y in map(run_marks.means, marks)]
-    crowd = run_charts.crowd(marks, across, up)
+    crowd = run_places.crowd(marks, across, up)
     zoom = ""
     frame_of_zoom = ""
     if crowd:
-        zoom_across, zoom_up = run_charts.zoom_axes(crowd)
+        zoom_across, zoom_up = run_places.zoom_axes(crowd)
         zoom = run_charts.zoom_svg(marks, chosen, zoom_across, zoom_up)
         frame_of_zoom = run_charts.zoom_frame(zoom_across, zoom_up, across, up)
     notes = [*_notes(marks), *words.notes(frames["probe"], "curves")]

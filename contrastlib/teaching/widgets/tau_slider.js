@@ -33,13 +33,15 @@ function startTauSlider(root) {
   const low = Number(root.dataset.low);
   const high = Number(root.dataset.high);
   const taus = JSON.parse(root.dataset.taus);
-  const anchors = JSON.parse(root.dataset.anchors);
+  const images = JSON.parse(root.dataset.images);
+  const sources = JSON.parse(root.dataset.sources);
   const slider = one("input[type=range]");
   const chart = one("svg");
   const bars = all("svg rect");
   const items = all("ol li");
-  const radios = all(".choices input");
-  let anchor = null;  // the chosen one of the anchors
+  const select = one(".sources select");
+  let source = sources[0];  // the chosen one of the sources
+  let anchor = null;  // and of its anchors
   let sNeg = [];
   let stops = [];  // the temperatures of the slider: one of them has ten effective negatives
 
@@ -106,7 +108,7 @@ function startTauSlider(root) {
     drawItems(shares);
     const nearest = items.filter((item) => !item.classList.contains("distant")).length;
     const onNearest = shares.slice(0, nearest).reduce((sum, share) => sum + share, 0);
-    const sentence = root.dataset.sentence.replace("TAU", tau).replace("SHARE", formatPercent(onNearest));
+    const sentence = source.sentence.replace("TAU", tau).replace("SHARE", formatPercent(onNearest));
     chart.setAttribute("aria-label", sentence);
     one(".says").textContent = sentence;
     slider.setAttribute("aria-valuetext", "tau = " + tau);
@@ -118,18 +120,18 @@ function startTauSlider(root) {
   }
 
   function choose(number, tau) {
-    anchor = anchors[number];
+    anchor = source.anchors[number];
     sNeg = readSimilarities(anchor.drops);
     stops = [...new Set([...taus, ...(anchor.ten === null ? [] : [anchor.ten])])].sort((a, b) => a - b);
     slider.max = stops.length - 1;
     for (const label of all(".scale small")) {
       label.style.left = (100 * stops.indexOf(Number(label.dataset.tau)) / (stops.length - 1)).toFixed(2) + "%";
     }
-    one(".anchor img").src = anchor.image;
-    if (anchor.positive !== null) one(".positive img").src = anchor.positive;
+    one(".anchor img").src = images[anchor.image];
+    if (anchor.positive !== null) one(".positive img").src = images[anchor.positive];
     items.forEach((item, place) => {
       const image = item.querySelector("img");
-      image.src = anchor.thumbnails[place];
+      image.src = images[anchor.thumbnails[place]];
       image.alt = "similarity " + sNeg[item.dataset.rank - 1].toFixed(3);
     });
     const ten = one("[data-ten]");
@@ -141,19 +143,53 @@ function startTauSlider(root) {
     moveTo(nearest);
   }
 
+  // A row of images, of which the reader chooses the anchor.
+  function fillChoices(chosen) {
+    const labels = all(".choices label");
+    if (labels.length === 0) return;
+    const filled = source.anchors.map((each, number) => {
+      const label = labels[0].cloneNode(true);
+      const radio = label.querySelector("input");
+      const image = label.querySelector("img");
+      radio.name = "anchor-" + [...document.querySelectorAll(".tau-slider")].indexOf(root);  // a group of its own
+      radio.disabled = false;
+      radio.checked = number === chosen;
+      radio.setAttribute("aria-label", "anchor " + each.name);
+      radio.addEventListener("change", () => choose(number, stops[slider.valueAsNumber]));
+      image.src = images[each.image];
+      image.alt = "anchor " + each.name;
+      return label;
+    });
+    for (const label of labels) label.remove();
+    one(".choices").append(...filled);
+  }
+
+  // The anchor stays where the new source has the same image.
+  function chooseSource(number, tau) {
+    const shown = anchor === null ? null : anchor.image;
+    source = sources[number];
+    const chosen = Math.max(0, source.anchors.findIndex((each) => each.image === shown));
+    items.forEach((item, place) => {
+      item.dataset.rank = source.ranks[place];
+      if (item.classList.contains("distant")) item.querySelector(".place").textContent = "no. " + source.ranks[place];
+    });
+    one("[data-quantity=effective] + small").textContent = "of " + source.count;
+    fillChoices(chosen);
+    choose(chosen, tau);
+  }
+
   const start = Number(one("[data-quantity=tau]").dataset.value);
   slider.disabled = false;
   slider.addEventListener("input", draw);
-  radios.forEach((radio, number) => {
-    radio.name = "anchor-" + [...document.querySelectorAll(".tau-slider")].indexOf(root);  // a group of its own
-    radio.disabled = false;
-    radio.checked = number === 0;
-    radio.addEventListener("change", () => choose(number, stops[slider.valueAsNumber]));
-  });
   for (const button of all(".presets [data-tau]")) {
     button.addEventListener("click", () => moveTo(Number(button.dataset.tau)));
   }
   one("[data-ten]")?.addEventListener("click", () => moveTo(anchor.ten));
   one(".presets").hidden = false;
-  choose(0, start);
+  if (select !== null) {
+    one(".sources").hidden = false;
+    select.selectedIndex = 0;  // a browser may remember another one
+    select.addEventListener("change", () => chooseSource(select.selectedIndex, stops[slider.valueAsNumber]));
+  }
+  chooseSource(0, start);
 }

@@ -1,4 +1,4 @@
-"""One function for each data set that is no image folder; the table `data.DATASETS` names them.
+"""One function for each data set that is no image folder; `table.DATASETS` names them.
 
 Each takes the split, "train" or "test", and the folder where data lie (ROOT; None for a user
 without a home), and returns images uint8 [N, C, H, W] in 0..255, labels long [N] and the names of

@@ -156,7 +156,7 @@ def list_images(folder: Path, classes: tuple[str, ...] | None = None) -> Listing
 class ImageFiles(Dataset):
     """The images of FOLDER/CLASS/* as (index, transformed image, label).
 
-    mode: "RGB" or "L", as for `image_decoding.decode`. `data.stream` explains the other arguments.
+    mode: "RGB" or "L", as for `image_decoding.decode`. `stream` explains the other arguments.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class ImageFiles(Dataset):
 
     def pixels(self, index: int) -> Tensor:
         """One image as it is, uint8 [C, H, W]."""
-        from contrastlib.image_decoding import decode  # loads Pillow
+        from contrastlib.data.image_decoding import decode  # loads Pillow
 
         return torch.from_numpy(np.ascontiguousarray(decode(self.paths[index], self.mode)))
 
@@ -188,7 +188,7 @@ class ImageFiles(Dataset):
 
 def decode_all(paths: list[str], mode: str = "RGB") -> np.ndarray:
     """Decode files of one size to uint8 [N, C, H, W], with a thread for each core."""
-    from contrastlib.image_decoding import decode  # loads Pillow
+    from contrastlib.data.image_decoding import decode  # loads Pillow
 
     first = decode(paths[0], mode)  # [C, H, W]
     images = np.empty((len(paths), *first.shape), np.uint8)

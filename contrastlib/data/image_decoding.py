@@ -1,6 +1,6 @@
 """One image file as 8 bits a channel, upright and without transparency, whatever the file holds.
 
-This module loads Pillow; `image_folder` and `data` import it only when there is a file to decode.
+This module loads Pillow; `image_folder` imports it only when there is a file to decode.
 """
 
 import numpy as np
