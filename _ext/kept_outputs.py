@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 SCALE = 2  # pixels of a picture for one of the page
 COLOURS = 64
+LARGEST = 55_000  # bytes of a picture, or it is kept at one pixel for one of the page
 LONGEST = 4000  # characters of a text or a table; the book has the rest
 # Shows an image alone in its page, and says how large it is.
 SHOW = """async (address) => {
@@ -66,12 +67,19 @@ def draw(page: Page, svg: str) -> nbformat.NotebookNode:
 def picture(png: bytes, width: int, height: int) -> nbformat.NotebookNode:
     """An output that shows a picture, in few colours, at a size in pixels of the page."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    small = image.quantize(COLOURS, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    small.save(file, "PNG", optimize=True)
-    data = {"image/png": base64.b64encode(file.getvalue()).decode()}
+    small = compressed(image)
+    if len(small) > LARGEST:  # photographs
+        small = compressed(image.resize((width, height), Image.Resampling.LANCZOS))
+    data = {"image/png": base64.b64encode(small).decode()}
     size = {"width": width, "height": height}
     return nbformat.v4.new_output("display_data", data, metadata={"image/png": size})
+
+
+def compressed(image: Image.Image) -> bytes:
+    """An image as a PNG of few colours."""
+    file = io.BytesIO()
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def executed(
