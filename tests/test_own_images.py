@@ -50,12 +50,13 @@ def test_a_truncated_picture_is_named(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two pictures, not made in the order of their names, and a file beside them."""
+    """Two pictures, not made in the order of their names, and files beside them that are none."""
     made = tmp_path / "my_clothes"
     made.mkdir()
     drawn(made / "b_shirt.PNG", 255, 30)
     drawn(made / "a_bag.jpg", 0, 200)
     (made / "notes.txt").write_text("a bag, a shirt")
+    (made / "._a_bag.jpg").write_bytes(b"\x00\x05\x16\x07")  # what macOS leaves on other drives
     return made
 
 

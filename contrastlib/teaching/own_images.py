@@ -40,7 +40,7 @@ def own_images(source: str | os.PathLike | np.ndarray | Tensor | Sequence) -> Te
 
 
 def images_of_folder(folder: Path) -> Tensor:
-    """The pictures of a folder in the order of their names; other files are passed over."""
+    """The pictures of a folder in the order of their names; all other files are passed over."""
     if not folder.exists():
         raise FileNotFoundError(f"{folder} is missing; give a folder that holds your pictures")
     if not folder.is_dir():
@@ -49,7 +49,8 @@ def images_of_folder(folder: Path) -> Tensor:
         )
     found = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
+        hidden = path.name.startswith(".")  # such as the ._ files of macOS, which hold no pixels
+        if path.suffix.lower() in SUFFIXES and not hidden:
             found.append(own_image(path))
     if not found:
         raise ValueError(
