@@ -78,7 +78,12 @@ def test_ctrl_c_is_one_line_that_says_how_to_go_on(loss, tmp_path, capsys, monke
 
     monkeypatch.setattr(loop, "train_epoch", interrupted)
     monkeypatch.setattr(one_run, "supervised", interrupted)
-    assert main(train_arguments(tmp_path, [*TINY, f"loss={loss}"])) == 130
+    # A shell starts what it puts into the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(train_arguments(tmp_path, [*TINY, f"loss={loss}"])) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.count("\n") == 1
