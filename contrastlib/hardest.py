@@ -36,7 +36,7 @@ def numbers_kept(pairs: Pairs, alpha: float | None, k: int | None) -> tuple[int,
     """How many negatives a hard loss keeps: at most, and of each anchor, [B, 1], or None if that is
     the same.
     """
-    most = number_kept(pairs.most_negatives, alpha, k)
+    most = number_kept(pairs.most_negatives(), alpha, k)
     if pairs.ignore is None:
         return most, None
     if alpha is None and not readable(pairs.ignore):
@@ -66,7 +66,7 @@ def hard_contrastive_loss(
         pairs.keys,
         pairs.positive_keys,
         tau,
-        pairs.left_out,
+        pairs.left_out(),
         k,
         k_each,
         softmax_weights,
@@ -79,7 +79,14 @@ def hard_simple_loss(
     """The simple loss of each anchor's k hardest negatives, [B]."""
     refuse_transforms()
     return StreamedHardest.apply(
-        pairs.features, pairs.keys, pairs.positive_keys, lam, pairs.left_out, k, k_each, sum_weights
+        pairs.features,
+        pairs.keys,
+        pairs.positive_keys,
+        lam,
+        pairs.left_out(),
+        k,
+        k_each,
+        sum_weights,
     )
 
 

@@ -281,7 +281,9 @@ def random_unit_vectors(rows: int, d: int, seed: int) -> Tensor:
     """
     generator = torch.Generator("cpu").manual_seed(seed)
     draw = torch.randn(rows, d, generator=generator, device="cpu", dtype=torch.float32)
-    return F.normalize(draw).to(torch.get_default_device())
+    # get_default_device() does not see `with torch.device(...)` before PyTorch 2.8.
+    default_device = torch.empty(0).device
+    return F.normalize(draw).to(default_device)
 
 
 def check_indices(indices: Tensor, bank: Tensor) -> None:

@@ -34,7 +34,6 @@ class Pairs(NamedTuple):
     positive: Tensor | None  # [B], long
     ignore: Tensor | None  # [B, m], long, -1 for none
 
-    @property
     def left_out(self) -> Tensor | None:
         """The rows of keys that are no negatives of each anchor, [B, p], long, or None; -1 for
         none.
@@ -50,7 +49,6 @@ class Pairs(NamedTuple):
             return lists[0]
         return torch.cat(lists, dim=1)
 
-    @property
     def most_negatives(self) -> int:
         """The number of negatives of an anchor that ignores no key."""
         if self.positive is None:
@@ -68,15 +66,16 @@ class Pairs(NamedTuple):
         uncounted = rows.diff(dim=1, prepend=nothing) == 0  # [B, m]
         if self.positive is not None:
             uncounted = uncounted | (rows == self.positive[:, None])
-        return self._replace(ignore=rows.masked_fill(uncounted, -1))
+        ignore = rows.masked_fill(uncounted, -1)
+        return Pairs(self.features, self.keys, self.positive_keys, self.positive, ignore)
 
     def negatives(self) -> int | Tensor:
         """The number of negatives of every anchor or, where they differ, of each, [B]; call it
         without repeats.
         """
         if self.ignore is None:
-            return self.most_negatives
-        return self.most_negatives - (self.ignore >= 0).sum(dim=1)
+            return self.most_negatives()
+        return self.most_negatives() - (self.ignore >= 0).sum(dim=1)
 
 
 def make_pairs(
@@ -101,7 +100,7 @@ def check_some_left(pairs: Pairs) -> None:
     """Refuse lists to ignore that leave an anchor without a negative, on the CPU only."""
     if (
         pairs.ignore is None
-        or pairs.most_negatives > pairs.ignore.shape[1]
+        or pairs.most_negatives() > pairs.ignore.shape[1]
         or not readable(pairs.ignore)
     ):
         return

@@ -47,7 +47,7 @@ def contrastive_loss(pairs: Pairs, tau: float | Tensor) -> Tensor:
     refuse_transforms()
     tau = column(tau, pairs.features)
     return StreamedContrastive.apply(
-        pairs.features, pairs.keys, pairs.positive_keys, tau, pairs.left_out
+        pairs.features, pairs.keys, pairs.positive_keys, tau, pairs.left_out()
     )
 
 
