@@ -156,6 +156,7 @@ def survives(module, code):
             try:
                 ended = subprocess.run(command, timeout=SECONDS, **quietly)
             except subprocess.TimeoutExpired:
+                print(f"{module}: the tests took more than {SECONDS} s", flush=True)
                 return False
             if ended.returncode != 0:
                 return False
