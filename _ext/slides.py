@@ -21,6 +21,8 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 import colab
 
 LEAD = '<div class="lead">'
+FOLD = "<details>"
+QUESTIONS = "Check yourself"  # the section whose folds hold its answers
 BLOCK = re.compile(
     r"<details>[\s\S]*?</details>|^\$\$[\s\S]*?\$\$|(?:^>.*\n?)+|(?:^(?!\$\$).+\n?)+", re.MULTILINE
 )
@@ -92,6 +94,8 @@ class Slides(colab.Writer):
         text = super().directive(kind, title, lines)
         if kind == "dropdown" and text.split() == plain_markdown.fold(title, "").split():
             return ""  # it held nothing but a proof
+        if kind == "dropdown" and title.startswith("Hint"):
+            return ""  # a slide shows exercises by their titles alone
         if kind == "exercise":
             name = text.partition("**.**")[0]
             return f"- {name.lstrip('*').replace('**', '')}"
@@ -209,6 +213,8 @@ def section_slides(section: Section) -> list[Slide]:
     what was found.
     """
     displayed = [block for block in section.blocks if is_displayed(block)]
+    if section.heading != QUESTIONS and all(block.startswith(FOLD) for block in displayed):
+        displayed = []  # asides alone, closed, are nothing to look at
     slides = []
     if displayed:
         slides += [Slide(section.heading, group) for group in group_blocks(displayed)]

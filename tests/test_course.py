@@ -220,7 +220,9 @@ def test_a_slide_for_each_section():
         assert "Objectives" in deck
         told = re.sub(r"^(`{3,})\{(exercise|solution)\}[\s\S]*?^\1$", "", text, flags=re.MULTILINE)
         only_a_proof = re.findall(r"\{dropdown\}.*\n`{3,}\{prf:proof\}", told)
-        assert deck.count("<details>") == told.count("{dropdown}") - len(only_a_proof)
+        kept = told.count("{dropdown}") - told.count("{dropdown} Hint") - len(only_a_proof)
+        assert shown.count("<details>") == kept
+        assert "<summary>Hint" not in deck
         assert "Proof.</em>" not in deck
         assert not re.search(r"</summary>\s*</details>", deck)
 
@@ -234,6 +236,20 @@ def test_slides_leave_no_empty_fold():
     assert "<summary>Why</summary>" in lecture.text(beside)
     assert "Look at it." in lecture.text(beside)
     assert "The idea" not in lecture.text(beside)
+
+
+def test_a_section_of_folds_alone_shows_its_text_or_its_figures():
+    fold = "<details>\n<summary>More</summary>\n\nAn aside.\n\n</details>"
+    aside = slides.Section("It rises", ["It does.", fold])
+    (slide,) = slides.section_slides(aside)
+    assert slide.blocks == [slides.lead("It does.")]
+    aside.figures.append(slides.Figure("<figure></figure>", "It falls."))
+    (slide,) = slides.section_slides(aside)
+    assert slide.figure
+    with_a_list = slides.Section("It rises", ["- one", fold])
+    assert slides.section_slides(with_a_list)[0].blocks == ["- one", fold]
+    questions = slides.Section("Check yourself", [fold, fold])
+    assert slides.section_slides(questions)[0].blocks == [fold, fold]
 
 
 def test_a_figures_slide_says_what_is_to_be_seen():
