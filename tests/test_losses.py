@@ -613,6 +613,19 @@ def test_modules_refuse_bad_embeddings():
                 module(**{"features": f, "keys": keys, "positive": rows} | arguments)
 
 
+def test_two_keys_are_enough():
+    """The positive and one negative; a single negative where the positive is no key."""
+    f = unit_vectors(3)
+    keys = unit_vectors(2, seed=1)
+    s = f @ keys.T
+    first = torch.zeros(3, dtype=torch.long)
+    by_row = ContrastiveLoss(0.2)(f, keys, first)
+    torch.testing.assert_close(by_row, contrastive(s[:, 0], s[:, 1:], 0.2).mean())
+    own = keys[:1].expand(3, -1)
+    by_key = ContrastiveLoss(0.2)(f, keys[1:], positive_keys=own)
+    torch.testing.assert_close(by_key, by_row)
+
+
 def test_modules_say_what_they_are():
     assert [repr(module) for module in modules()] == [
         "ContrastiveLoss(tau=0.1)",
