@@ -7,7 +7,6 @@ is replaced by a sentence, since a preview runs none.
 
 import base64
 import io
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,8 +15,9 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+from headless import headless_browser
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 SCALE = 2  # pixels of a picture for one of the page
 COLOURS = 64
@@ -38,16 +38,8 @@ Draw = Callable[[str], nbformat.NotebookNode]  # from SVG to an output
 @contextmanager
 def drawing() -> Iterator[Draw]:
     """What makes a picture of a drawing, while the browser is open that does it."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        raise SystemExit(
-            "pictures are made by chromium or google-chrome, and neither is here: apt install "
-            "chromium"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with headless_browser() as browser:
         yield partial(draw, drawing_page(browser))
-        browser.close()
 
 
 def drawing_page(browser: Browser) -> Page:

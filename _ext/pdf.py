@@ -6,7 +6,6 @@ headless Chromium prints it. In one piece, so that links, bookmarks and page num
 chapters (see one_page.py). A figure that moves in the book stands still, as without scripts.
 """
 
-import shutil
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +14,8 @@ from urllib.parse import urlsplit
 import one_page
 import yaml
 from book_files import ROOT
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from headless import headless_browser
+from playwright.sync_api import Browser, Page, Route
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
@@ -126,16 +126,9 @@ def bookmarks(node: DictionaryObject) -> Iterator[DictionaryObject]:
 
 
 def main() -> None:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        raise SystemExit(
-            "the PDF is printed by chromium or google-chrome, and neither is here: apt install "
-            "chromium"
-        )
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     target = ROOT / "_build" / "book.pdf"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with headless_browser() as browser:
         sheets = write(
             browser,
             ROOT / "_build" / "html",
@@ -146,7 +139,6 @@ def main() -> None:
             f"Version {__version__}, {config['copyright']}. Text: CC BY 4.0. Code: MIT. "
             "Code for set-up and for drawing is in the chapters' notebooks.",
         )
-        browser.close()
     print(f"{target}: {sheets} pages, {target.stat().st_size / 1e6:.1f} MB")
 
 

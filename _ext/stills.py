@@ -5,10 +5,9 @@ python _ext/stills.py: the playground's own engine trains each preset in headles
 its points after the last step. Do this after a change of the engine or of a preset.
 """
 
-import shutil
-
 import playground
-from playwright.sync_api import Browser, sync_playwright
+from headless import headless_browser
+from playwright.sync_api import Browser
 
 DRAWS = [*playground.ENGINE, "turn", "still"]  # the scripts that train and draw
 
@@ -24,19 +23,11 @@ def drawn(browser: Browser, preset: str) -> str:
 
 
 def main() -> None:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        raise SystemExit(
-            "the pictures are drawn by chromium or google-chrome, and neither is here: apt "
-            "install chromium"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with headless_browser() as browser:
         for preset in playground.presets():
             path = playground.FOLDER / f"still-{preset}.html"
             path.write_text(drawn(browser, preset), encoding="utf-8")
             print(f"{path}: {path.stat().st_size / 1000:.1f} kB")
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -90,3 +92,12 @@ def format_percent(share: float) -> str:
     else:
         number = f"{100 * share:.1f}"
     return number + "\u00a0%"
+
+
+def list_of_similarities(names: Iterable[str]) -> str:
+    """HTML of the list from which the reader chooses similarities; a script uncovers it."""
+    options = "".join(f"<option>{escape(name)}</option>" for name in names)
+    return (
+        '<div class="controls sources" hidden><label>Similarities from '
+        f"<select>{options}</select></label></div>"
+    )

@@ -1,7 +1,6 @@
 """What the template of the sphere of gradients asks for: the first scene, drawn and in words."""
 
 from dataclasses import dataclass
-from html import escape
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from contrastlib.gradients import anchor_gradient, project_to_tangent, relative_penalty
 from contrastlib.losses import hard_negatives
-from contrastlib.teaching.widgets.base import to_attribute
+from contrastlib.teaching.widgets.base import list_of_similarities, to_attribute
 from contrastlib.teaching.widgets.sphere_drawing import (
     angles_of,
     arrow_path,
@@ -129,10 +128,8 @@ def choice_of_scene(scenes: list[Held]) -> str:
     """
     if len(scenes) == 1:
         return ""
-    options = "".join(f"<option>{escape(scene.name)}</option>" for scene in scenes)
     return (
-        '<div class="controls sources" hidden><label>Similarities from '
-        f"<select>{options}</select></label></div>"
+        f"{list_of_similarities(scene.name for scene in scenes)}"
         '<ol class="pictures" aria-label="what the points show" hidden></ol>'
         '<p class="note" hidden></p>'
     )

@@ -1,12 +1,11 @@
 """What the template of the temperature slider asks for: the first anchor, drawn and in words."""
 
 from bisect import bisect_left
-from html import escape
 
 from contrastlib.gradients import effective_negatives, entropy, relative_penalty
 from contrastlib.losses import contrastive
 from contrastlib.teaching.widgets import tau_slider_parts as parts
-from contrastlib.teaching.widgets.base import format_percent, to_attribute
+from contrastlib.teaching.widgets.base import format_percent, list_of_similarities, to_attribute
 from contrastlib.teaching.widgets.tau_slider_data import (
     SHOWN,
     TAUS,
@@ -62,11 +61,7 @@ def choice_of_source(sources: list[HeldSource]) -> str:
     """Return the list of sources of which the reader chooses; nothing where there is one alone."""
     if len(sources) == 1:
         return ""
-    options = "".join(f"<option>{escape(source.name)}</option>" for source in sources)
-    return (
-        '<div class="controls sources" hidden><label>Similarities from '
-        f"<select>{options}</select></label></div>"
-    )
+    return list_of_similarities(source.name for source in sources)
 
 
 def choices(sources: list[HeldSource]) -> str:
