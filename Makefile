@@ -22,9 +22,10 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 15 tests --ignore tests/test_book.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --durations 15 tests --ignore tests/test_book.py
+	OMP_NUM_THREADS=1 $(MAKE) -j2 $(EXECUTED)
 	$(MAKE) book
-	$(BIN)/python -m pytest tests/test_book.py
+	$(BIN)/python -m pytest -n 2 tests/test_book.py
 
 colab: $(EXECUTED) ## write the notebooks for Colab anew, with their pictures; needs Chromium
 	$(BIN)/python _ext/colab.py --values

@@ -45,8 +45,9 @@ def lighten(source: str) -> str:
 
 
 def styles() -> str:
-    """The styles, without the spaces around their brackets and semicolons."""
-    return re.sub(r"\s*([{};])\s*", r"\1", lighten(read("playground.css")))
+    """The styles, without the spaces that say nothing."""
+    text = re.sub(r"\s*([{};])\s*", r"\1", lighten(read("playground.css")))
+    return re.sub(r"([,:]) ", r"\1", text)
 
 
 def script() -> str:

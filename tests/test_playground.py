@@ -4,6 +4,7 @@ a page.
 
 import math
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -455,6 +456,106 @@ def test_presets_do_what_their_sentences_say(engine, preset, seed):
             *(f"{name} {learner[name]:.2f}" for name in ("uniformity", "tolerance", "accuracy")),
         )
     PROMISES[preset](before, after)
+
+
+# What the page's answers say
+# -----------------------------------------------------------------------------------------
+
+# turns: a list of [steps, the change of each learner before them]; measured at first and after each
+PLAY = """([preset, changes, turns]) => {
+  const play = window.contrastivePlayground;
+  const start = play.presetSettings(preset);
+  const settings = { ...start, ...changes };
+  if (changes.learners)
+    settings.learners = changes.learners.map((choice) => ({ ...start.learners[0], ...choice }));
+  const world = play.makeWorld(settings);
+  const measure = (learner) => play.measure(world, learner, play.embed(world, learner));
+  const found = [world.learners.map(measure)];
+  for (const [steps, choices] of turns) {
+    choices.forEach((choice, k) => Object.assign(world.learners[k], choice));
+    for (let i = 0; i < steps; i++) play.stepWorld(world);
+    found.push(world.learners.map(measure));
+  }
+  return found;
+}"""
+OWN_CLASS = """(seed) => {
+  const play = window.contrastivePlayground;
+  const world = play.makeWorld({ ...play.presetSettings("dilemma"), seed });
+  while (world.step < 600) play.stepWorld(world);
+  const { labels } = world.data;
+  return world.learners.map((learner) => {
+    const z = play.embed(world, learner);
+    const own = (anchor) => {
+      const { shares } = play.anchorForces(world, learner, anchor, z);
+      return shares.reduce((sum, r, j) => (labels[j] === labels[anchor] ? sum + r : sum), 0);
+    };
+    return Array.from(labels, (_, anchor) => own(anchor));
+  });
+}"""
+
+
+def played(engine, preset, seed, turns=((600, []),), learners=None, **changes):
+    changes["seed"] = seed
+    if learners:
+        changes["learners"] = learners
+    return engine.evaluate(PLAY, [preset, changes, [list(turn) for turn in turns]])
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+class TestAnswers:
+    def test_1_smaller_is_not_always_more_even(self, engine, seed):
+        _, (least, small) = played(engine, "dilemma", seed, learners=[{"tau": 0.02}, {"tau": 0.05}])
+        assert least["uniformity"] < small["uniformity"]
+
+    def test_2_who_takes_the_push(self, engine, seed):
+        small, _, large = engine.evaluate(OWN_CLASS, seed)
+        assert statistics.median(small) > 0.95
+        assert min(small) < 0.5
+        assert statistics.median(large) == pytest.approx(0.4, abs=0.03)
+
+    def test_3_clumps_are_there_before_training(self, engine, seed):
+        before, after = played(engine, "large", seed)
+        assert before[1]["tolerance"] > 0.85
+        assert after[1]["accuracy"] >= after[0]["accuracy"]
+
+    def test_4_there_and_back(self, engine, seed):
+        gather = [{"tau": 2}]
+        _, start, end = played(engine, "dilemma", seed, [(600, []), (600, gather)])
+        assert end[0]["tolerance"] == pytest.approx(0.9, abs=0.05)
+        way = start[0]["uniformity"] - end[2]["uniformity"]
+        assert start[0]["uniformity"] - end[0]["uniformity"] > way / 2
+        spread = [{}, {}, {"tau": 0.05}]
+        _, start, end = played(engine, "dilemma", seed, [(600, []), (300, spread)])
+        assert end[2]["uniformity"] == pytest.approx(start[0]["uniformity"], abs=0.1)
+
+    def test_6_low_tolerance_has_two_reasons(self, engine, seed):
+        _, (contrastive, simple) = played(engine, "simple", seed)
+        assert abs(simple["tolerance"]) < 0.1
+        assert contrastive["tolerance"] < 0.25
+        assert contrastive["uniformity"] > simple["uniformity"] + 0.3
+
+    def test_7_fewer_negatives(self, engine, seed):
+        shares = [{"tau": 1}] + [{"loss": "hard", "tau": 1, "share": x} for x in (0.3, 0.1, 0.02)]
+        _, (ordinary, hard, harder, hardest) = played(engine, "hard", seed, learners=shares)
+        assert hard["uniformity"] > 1.8 > 1.3 > harder["uniformity"]
+        assert harder["uniformity"] < ordinary["uniformity"] - 0.2
+        assert hardest["tolerance"] > 0.95
+
+    def test_9_the_views_decide(self, engine, seed):
+        _, wide = played(engine, "dilemma", seed, shift=0.3)
+        _, none = played(engine, "dilemma", seed, shift=0)
+        assert min(learner["tolerance"] for learner in wide) > 0.95
+        assert none[0]["tolerance"] < 0.55
+
+    def test_10_on_the_spiral_small_tau_is_better(self, engine, seed):
+        _, (small, _, large) = played(engine, "dilemma", seed, data="spiral")
+        assert small["accuracy"] > 0.97
+        assert large["accuracy"] < small["accuracy"]
+
+    def test_11_two_is_not_yet_the_limit(self, engine, seed):
+        learners = [{"tau": 2}, {"loss": "simple"}]
+        _, (large, simple) = played(engine, "simple", seed, learners=learners)
+        assert large["accuracy"] > simple["accuracy"] + 0.15
 
 
 # The page

@@ -57,7 +57,7 @@ function writeAddress(settings, preset) {
  */
 function readAddress(text, preset) {
   const given = new URLSearchParams(text);
-  const chosen = PRESETS[given.get("preset")] ? given.get("preset") : preset;
+  const chosen = Object.hasOwn(PRESETS, given.get("preset")) ? given.get("preset") : preset;
   const settings = presetSettings(chosen);
   const lengths = LISTS.filter((name) => given.has(name)).map((name) => given.get(name).split(",").length);
   const count = Math.min(3, Math.max(...lengths, 0)) || settings.learners.length;

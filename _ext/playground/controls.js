@@ -144,7 +144,7 @@ function buildChoices(ui) {
     loss.addEventListener("change", () => learnerChanged("loss", loss.value));
     share.addEventListener("change", () => learnerChanged("share", share.value));
     width.addEventListener("change", () => learnerChanged("width", width.value));
-    row.append(letter, labelled("loss", loss), labelled("share kept", share), labelled("width", width));
+    row.append(letter, labelled("loss", loss), labelled("negatives kept (share)", share), labelled("width", width));
     return row;
   });
   ui.one(".pg-choices").replaceChildren(...rows);

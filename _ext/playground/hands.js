@@ -95,17 +95,16 @@ function watchPage(ui) {
     const first = ui.seen === false && ui.world.step === 0;
     ui.seen = entries.at(-1).isIntersecting;
     if (ui.seen && first && !ui.still) play(ui, true);
-  }).observe(ui.one(".pg-learners"));
+  }).observe(ui.root);
   const wish = matchMedia("(prefers-reduced-motion: reduce)");
   wish.addEventListener("change", () => {
     ui.still = wish.matches;
     play(ui, false);
   });
   play(ui, false);
-  sayNumbers(ui);
   window.addEventListener("hashchange", () => {
     if (!ui.ownsAddress || !location.hash.includes("=")) return;
-    const { preset, settings } = readAddress(location.hash.slice(1), ui.preset);
+    const { preset, settings } = readAddress(location.hash.slice(1), ui.root.dataset.preset);
     ui.preset = preset;
     ui.settings = settings;
     restart(ui);

@@ -15,7 +15,7 @@ const CEILING = { 2: 1.5753, 3: 2.0809 };
 
 /** The numbers as text, with a minus sign and not a hyphen; a dash where there is none. */
 function shown(value, format) {
-  return Number.isFinite(value) ? format(value).replace("-", "−") : "–";
+  return Number.isFinite(value) ? format(value).replace(/^-(?=[0.]+$)/, "").replace("-", "−") : "–";
 }
 
 /** A new SVG element with attributes. */
@@ -106,7 +106,7 @@ function textAt(x, y, text, className) {
   return element;
 }
 
-/** The frame, its ticks, and an empty trail with a lettered disc for each learner. */
+/** The frame, its ticks, and an empty trail with a dot and a letter for each learner. */
 function buildTrail(svg, learners, d) {
   const { left, right, top, bottom } = TRAIL;
   svg.replaceChildren(drawn("path", { class: "pg-frame", d: `M${left} ${top}V${bottom}H${right}` }));
@@ -120,32 +120,34 @@ function buildTrail(svg, learners, d) {
   }
   const [x] = trailPlace(CEILING[d], 0);
   svg.append(drawn("path", { class: "pg-ceiling", d: `M${x} ${top}V${bottom}` }));
-  svg.append(textAt(x - 5, bottom - 8, "even", "pg-end"));
+  svg.append(textAt(x - 5, bottom - 8, "most even", "pg-end"));
   svg.append(textAt((left + right) / 2, bottom + 38, "uniformity →", "pg-mid"));
   const side = textAt(0, 0, "tolerance →", "pg-mid");
   side.setAttribute("transform", `translate(12 ${(top + bottom) / 2}) rotate(-90)`);
   svg.append(side);
   return learners.map((_, k) => {
     const line = drawn("polyline", { class: "pg-line pg-k" + k });
-    const disc = drawn("circle", { class: "pg-disc pg-k" + k, r: 9 });
-    const letter = textAt(0, 0, LETTERS[k], "pg-mid pg-letter");
+    const disc = drawn("circle", { class: "pg-disc pg-k" + k, r: 5 });
+    const letter = textAt(0, 0, LETTERS[k], "pg-mid pg-letter pg-k" + k);
     svg.append(line, disc, letter);
     return { line, disc, letter };
   });
 }
 
-/** Draws the trails; discs that would cover each other are moved apart, downwards. */
+/** Draws the trails. A dot lies where its numbers say; only letters that would cover each other are moved apart. */
 function showTrail(marks, histories) {
   const taken = [];
   histories.forEach((history, k) => {
+    const { line, disc, letter } = marks[k];
     const points = history.map((moment) => trailPlace(moment.uniformity, moment.tolerance));
-    marks[k].line.setAttribute("points", points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" "));
-    let [x, y] = points.at(-1);
-    while (taken.some((other) => Math.hypot(other[0] - x, other[1] - y) < 19)) y += 4;
-    taken.push([x, y]);
-    marks[k].disc.setAttribute("cx", x);
-    marks[k].disc.setAttribute("cy", y);
-    marks[k].letter.setAttribute("x", x);
-    marks[k].letter.setAttribute("y", y + 4);
+    line.setAttribute("points", points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" "));
+    const [x, y] = points.at(-1);
+    disc.setAttribute("cx", x);
+    disc.setAttribute("cy", y);
+    let above = y - 9;
+    while (taken.some((other) => Math.hypot(other[0] - x, other[1] - above) < 14)) above -= 3;
+    taken.push([x, above]);
+    letter.setAttribute("x", x);
+    letter.setAttribute("y", above);
   });
 }

@@ -64,7 +64,7 @@ const PRESETS = {
     learners: [{ tau: 0.05 }, { tau: 1 }, { loss: "hard", tau: 1, share: 0.3 }],
   },
   triplet: {
-    short: "Eq. 6",
+    short: "Nearest only",
     name: "Eq. 6: one spot",
     watch:
       "The limit of small τ pushes the single nearest negative, and only until it is further away than the positive. " +

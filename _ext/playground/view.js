@@ -61,6 +61,7 @@ function restart(ui) {
   fitCanvases(ui);
   measureAll(ui);
   refresh(ui);
+  sayNumbers(ui);
 }
 
 /** A column for each learner: its name, its sphere, its temperature, and who takes the push. */
@@ -147,7 +148,7 @@ function showShares(ui, column, shares) {
   const ten = shares.slice().sort().slice(-10).reduce((sum, share) => sum + share, 0);
   const own = shares.reduce((sum, share, j) => (labels[j] === labels[ui.anchor] ? sum + share : sum), 0);
   const percent = (share) => Math.round(100 * share) + "\u00a0%";
-  write(column.querySelector(".pg-shares p"), `nearest ten ${percent(ten)}, own class ${percent(own)}`);
+  write(column.querySelector(".pg-shares p"), `push: nearest ten ${percent(ten)}, own class ${percent(own)}`);
 }
 
 /** A number of steps at once, then one picture. For buttons. */
@@ -189,14 +190,18 @@ function play(ui, playing) {
   const before = ui.playing;
   ui.playing = playing;
   ui.one(".pg-play").textContent = ui.still ? "100 steps" : playing ? "Pause" : "Play";
-  if (before && !playing) sayNumbers(ui);
-  if (before || !playing) return;
+  if (before === playing) return;
+  if (!playing) {
+    cancelAnimationFrame(ui.next);
+    sayNumbers(ui);
+    return;
+  }
+  say(ui, "");
   const next = () => {
-    if (!ui.playing) return;
     if (ui.seen) frame(ui);
-    requestAnimationFrame(next);
+    if (ui.playing) ui.next = requestAnimationFrame(next);
   };
-  requestAnimationFrame(next);
+  ui.next = requestAnimationFrame(next);
 }
 
 function say(ui, text) {
@@ -237,10 +242,9 @@ function changed(ui) {
 
 /** Makes a point the anchor. */
 function pick(ui, anchor) {
-  if (!(anchor >= 0 && anchor < ui.settings.points)) return;
-  ui.anchor = anchor;
+  if (Number.isInteger(anchor) && anchor >= 0 && anchor < ui.settings.points) ui.anchor = anchor;
   ui.planeIsOld = true;
-  ui.one(".pg-anchor").value = anchor + 1;
+  ui.one(".pg-anchor").value = ui.anchor + 1;
   refresh(ui);
   nameCanvases(ui);
 }
