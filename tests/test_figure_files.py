@@ -26,7 +26,7 @@ NUMBERS = range(1, 10)
 DRAW = {number: getattr(figures, f"fig{number}") for number in NUMBERS}
 STEMS = [f"fig{number}" for number in NUMBERS]
 STEMS += [f"beyond-{name}" for name in ablations.NAMES_OF_FIGURES]
-STEMS += ["verdicts", "forest"]
+STEMS += ["verdicts", "forest", "best-tau"]
 TABLES = {"table1.csv", "claims.csv", "identities.csv", "beyond.csv"}
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pandas as pd
 import pytest
 
-from contrastlib.reproduction import ablations, grids
+from contrastlib.reproduction import ablations, best_tau, grids
 from contrastlib.reproduction.claims import TAUS, gap
 from contrastlib.reproduction.judging import judge_all, overall
 from contrastlib.reproduction.paper_table import COLUMNS, table1
@@ -440,3 +440,27 @@ def test_pairing_within_a_seed_does_not_help(runs_of):
 )
 def test_the_cosine_schedule_gains_nothing(measure, tau, sign, answers):
     assert side(answers, f"cosine tau minus constant {tau:g}", measure) == sign
+
+
+def test_why_the_best_temperature_differs(records):
+    """The step: with a learning rate in proportion to tau 0.1 is best, and 0.07 above 0.3."""
+    curves = best_tau.numbers(records).set_index(["curve", "tau"])["mean"]
+    for name in ("small", "scaled-lr"):
+        assert curves[name].idxmax() == 0.1
+        assert curves[name, 0.07] > 0.5
+    printed = best_tau.numbers(records).set_index(["curve", "tau"])["paper"]
+    assert round(printed["small", 0.07], 1) == -3.5
+    table = best_tau.registered(records)
+    last = table.columns[-1]
+    assert (table[last] == "not run").sum() == 4
+    assert table.loc["small", last].startswith("−1.0 (seeds: ")
+    assert table.loc["batch-norm", last] == ""
+
+
+def test_the_best_temperature_without_any_run():
+    curves = best_tau.numbers([])
+    assert curves["seeds"].sum() == 0
+    table = best_tau.registered([])
+    assert set(table[table.columns[-1]]) == {"not run", ""}
+    (axes,) = best_tau.draw([]).axes
+    assert axes.texts[0].get_text() == "not run"

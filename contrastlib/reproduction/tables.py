@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pandas as pd
 
@@ -12,20 +11,11 @@ from contrastlib.reproduction.judging import NO_SPREAD, POOLED, Judged, Measured
 from contrastlib.reproduction.names import LOSSES, NAMES, UNITS
 from contrastlib.reproduction.paper_table import COLUMNS
 from contrastlib.reproduction.run_index import SCALES, Cell, label
-from contrastlib.reproduction.verdicts import Part, estimate, interval
-from contrastlib.training.recipes import Recipe, run_id
+from contrastlib.reproduction.verdicts import Part, estimate
 
-__all__ = ["TABLE", "cell_text", "column_name", "differences", "parts_table", "registered", "table"]
+__all__ = ["TABLE", "cell_text", "column_name", "differences", "parts_table", "table"]
 
 TABLE = (*COLUMNS, *grids.BASELINES)
-WHAT_IS_CHANGED = {
-    "scaled-lr": "learning rate in proportion to tau",
-    "batch-norm": "untrained, batch statistics only",
-    "desk": "all images, the paper's protocol",
-    "width-32": "32 channels",
-    "whole-batch": "all images, keys from the batch",
-    "width-64": "64 channels",
-}
 
 
 def table(records: list[dict], datasets: Iterable[str]) -> pd.DataFrame:
@@ -124,54 +114,6 @@ def difference_text(part: Part, measured: Measured) -> str:
     found = estimate(part, values, pool, None)
     text = f"{100 * found.effect:+.1f} ({100 * found.low:+.1f}, {100 * found.high:+.1f})"
     return text.replace("-", "−")
-
-
-def registered(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
-    """The registered grids: their runs that are finished, and the probe at 0.2 and 0.3 minus 0.07.
-
-    The difference is in points, with Student's interval over the seeds that have all three.
-    """
-    by_id = {record["id"]: record for record in records if record["status"] == "finished"}
-    rows = {}
-    for name in grids.REGISTERED:
-        recipes = grids.grid(name, settings=[f"dataset={dataset}"])
-        done = [by_id[run_id(recipe)] for recipe in recipes if run_id(recipe) in by_id]
-        rows[name] = {
-            "what is changed": WHAT_IS_CHANGED[name],
-            "runs finished": f"{len(done)} of {len(recipes)}",
-            "0.2 and 0.3 minus 0.07, points": left_side(name, by_id, dataset),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def left_side(name: str, by_id: dict[str, dict], dataset: str) -> str:
-    """The left side of the inverted U in a registered grid."""
-    probes: dict[float, dict[int, float]] = {tau: {} for tau in (0.07, 0.2, 0.3)}
-    for recipe in [
-        *grids.grid(name, settings=[f"dataset={dataset}"]),
-        *at_the_middle(name, dataset),
-    ]:
-        record = by_id.get(run_id(recipe))
-        if record and recipe.loss == "contrastive" and recipe.tau in probes:
-            probes[recipe.tau][recipe.seed] = record["metrics"]["probe"]
-    probes_by_seed = pd.DataFrame(probes).dropna()
-    if name == "batch-norm":
-        return ""
-    if len(probes_by_seed) == 0:
-        return "not run"
-    effects = 100 * ((probes_by_seed[0.2] + probes_by_seed[0.3]) / 2 - probes_by_seed[0.07])
-    mean, low, high = interval(effects)
-    if len(effects) == 1:
-        return f"{mean:+.1f} (one seed)".replace("-", "−")
-    return f"{mean:+.1f} ({low:+.1f}, {high:+.1f})".replace("-", "−")
-
-
-def at_the_middle(name: str, dataset: str) -> list[Recipe]:
-    """The runs of `small` at 0.2, which the grid "scaled-lr" shares with it."""
-    if name != "scaled-lr":
-        return []
-    base = SCALES["small"].recipe(dataset)
-    return [replace(grids.cell(base, "contrastive", 0.2), seed=seed) for seed in grids.SEEDS]
 
 
 def parts_table(judged: dict[str, list[Judged]]) -> pd.DataFrame:

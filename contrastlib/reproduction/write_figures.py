@@ -15,6 +15,7 @@ from contrastlib.reproduction import (
     ablation_figures,
     ablations,
     aggregate,
+    best_tau,
     claims,
     figures,
     identities,
@@ -58,7 +59,8 @@ def write(
     """Write figN-THEME.png and .svg and figN.csv for N = 1 ... 9, the verdicts, and the tables;
     return their paths.
 
-    The verdicts are verdicts, forest and dumbbells-DATASET in the same forms; the tables are
+    The verdicts are verdicts, forest and dumbbells-DATASET in the same forms, and best-tau, why our
+    best temperature may differ; the tables are
     table1.csv, claims.csv (every part with its word, and what the first edition said),
     identities.csv and beyond.csv; the ablations come as beyond-NAME.
 
@@ -163,6 +165,10 @@ def write_verdicts(
                 lambda dataset=dataset: verdict_figures.dumbbells(records, dataset),
                 say,
             )
+    if "cifar10" in datasets:
+        files += write_one(
+            "best-tau", out, best_tau.numbers(records), lambda: best_tau.draw(records), say
+        )
     written = {"claims": claims_table(judged), "identities": identities_table()}
     for name, data in written.items():
         files.append(to_csv(data, out / f"{name}.csv"))

@@ -1,0 +1,182 @@
+"""Why our best temperature may differ from the paper's: the grids that were registered to find out,
+as a table and as a figure.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from contrastlib.reproduction import grids, plot_parts
+from contrastlib.reproduction.paper_table import table1
+from contrastlib.reproduction.plotting import BLUE, GREY, ORANGE
+from contrastlib.reproduction.run_index import SCALES
+from contrastlib.training.recipes import Recipe, run_id
+
+__all__ = ["draw", "numbers", "registered"]
+
+WHAT_IS_CHANGED = {
+    "small": "nothing, for comparison",
+    "scaled-lr": "learning rate in proportion to tau",
+    "batch-norm": "untrained, batch statistics only",
+    "desk": "all images, the paper's protocol",
+    "width-32": "32 channels",
+    "whole-batch": "all images, keys from the batch",
+    "width-64": "64 channels",
+}
+QUESTIONS = {  # a panel each, and the grids whose curves it shows
+    "the step": ("scaled-lr",),
+    "the images": ("desk",),
+    "the network": ("width-32", "width-64"),
+    "the keys": ("whole-batch",),
+}
+AT = 0.3  # the temperature whose probe the curves are measured from
+
+
+def registered(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
+    """The registered grids: how many of their runs are finished, and the left side of their curve,
+    the probe at 0.2 and 0.3 minus that at 0.07, in points: the mean, and each seed that has all
+    three. In the first row the runs of `small`, of which each grid changes one thing.
+    """
+    by_id = finished(records)
+    rows = {}
+    for name in ("small", *grids.REGISTERED):
+        recipes = small_curve(dataset)
+        if name != "small":
+            recipes = grids.grid(name, settings=[f"dataset={dataset}"])
+        done = [recipe for recipe in recipes if run_id(recipe) in by_id]
+        rows[name] = {
+            "what is changed": WHAT_IS_CHANGED[name],
+            "runs finished": f"{len(done)} of {len(recipes)}",
+            "0.2 and 0.3 minus 0.07, points": "",
+        }
+        if name != "batch-norm":
+            effects = left_side(probes_of(curve_recipes(name, dataset), by_id))
+            rows[name]["0.2 and 0.3 minus 0.07, points"] = in_words(effects)
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def finished(records: list[dict]) -> dict[str, dict]:
+    """The finished records by id."""
+    return {record["id"]: record for record in records if record["status"] == "finished"}
+
+
+def left_side(probes: pd.DataFrame) -> pd.Series:
+    """The left side of the inverted U, in points, of each seed that has all three temperatures."""
+    probes = probes[[0.07, 0.2, 0.3]].dropna()
+    return 100 * ((probes[0.2] + probes[0.3]) / 2 - probes[0.07])
+
+
+def in_words(effects: pd.Series) -> str:
+    """A mean, and each seed's effect in brackets."""
+    if len(effects) == 0:
+        return "not run"
+    if len(effects) == 1:
+        text = f"{effects.iloc[0]:+.1f} (one seed)"
+    else:
+        each = ", ".join(f"{effect:+.1f}" for effect in effects)
+        text = f"{effects.mean():+.1f} (seeds: {each})"
+    return text.replace("-", "−")
+
+
+def at_the_middle(name: str, dataset: str) -> list[Recipe]:
+    """The runs of `small` at 0.2, which the grid "scaled-lr" shares with it."""
+    if name != "scaled-lr":
+        return []
+    base = SCALES["small"].recipe(dataset)
+    return [replace(grids.cell(base, "contrastive", 0.2), seed=seed) for seed in grids.SEEDS]
+
+
+def small_curve(dataset: str) -> list[Recipe]:
+    """The runs of `small` over temperature and seed, ordinary loss."""
+    base = SCALES["small"].recipe(dataset)
+    cells = [grids.cell(base, "contrastive", tau) for tau in (*grids.BEST_TAUS, 0.5, 0.7, 1.0)]
+    return [replace(cell, seed=seed) for cell in cells for seed in grids.SEEDS]
+
+
+def curve_recipes(name: str, dataset: str) -> list[Recipe]:
+    """The ordinary loss's runs of "small" or of a registered grid, with those that it shares."""
+    if name == "small":
+        return small_curve(dataset)
+    recipes = [*grids.grid(name, settings=[f"dataset={dataset}"]), *at_the_middle(name, dataset)]
+    return [recipe for recipe in recipes if recipe.loss == "contrastive"]
+
+
+def numbers(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
+    """What `draw` draws: the probe minus that of the same seed at 0.3, in points.
+
+    A row for each curve ("small" or a registered grid) and temperature: mean, seeds (how many) and
+    values (each seed's); paper, the same of Table 1.
+    """
+    by_id = finished(records)
+    printed = table1(dataset, "probe")
+    rows = []
+    for name in ("small", *(grid for shown in QUESTIONS.values() for grid in shown)):
+        probes = probes_of(curve_recipes(name, dataset), by_id)
+        for tau in probes.columns:
+            values = tuple(100 * (probes[tau] - probes[AT]).dropna())
+            mean = sum(values) / len(values) if values else np.nan
+            row = {"curve": name, "tau": tau, "mean": mean, "seeds": len(values), "values": values}
+            row["paper"] = np.nan
+            if ("contrastive", tau) in printed:
+                row["paper"] = 100 * (printed["contrastive", tau] - printed["contrastive", AT])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def probes_of(recipes: list[Recipe], by_id: dict[str, dict]) -> pd.DataFrame:
+    """The probe of each recipe's run: a row for each seed, a column for each temperature."""
+    probes: dict[float, dict[int, float]] = {}
+    for recipe in sorted(recipes, key=lambda recipe: recipe.tau):
+        record = by_id.get(run_id(recipe))
+        value = np.nan if record is None else record["metrics"]["probe"]
+        probes.setdefault(recipe.tau, {})[recipe.seed] = value
+    return pd.DataFrame(probes)
+
+
+def draw(records: list[dict], dataset: str = "cifar10") -> Figure:
+    """A panel for each question that has runs: our small runs, the paper, and the grid's."""
+    data = numbers(records, dataset)
+    ran = {name for name, part in data.groupby("curve") if part["seeds"].sum() > 0}
+    questions = [title for title, shown in QUESTIONS.items() if ran & set(shown)]
+    figure = Figure(figsize=(plot_parts.WIDTH, 0.9 + 2.1 * max(1, len(questions))))
+    figure.set_layout_engine("constrained")
+    panels = figure.subplots(max(1, len(questions)), 1, sharex=True, sharey=True, squeeze=False)
+    for axes, title in zip(panels[:, 0], questions, strict=False):
+        draw_question(axes, data, title)
+        axes.label_outer()
+    if not questions:
+        plot_parts.centre_text(panels[0, 0], "not run")
+    plot_parts.legend_above(figure)
+    missing = [name for name in data["curve"].unique() if name not in ran]
+    note = [f"Not run: {', '.join(missing)}."] if missing else []
+    return plot_parts.footnotes(figure, note)
+
+
+def draw_question(axes: Axes, data: pd.DataFrame, title: str) -> None:
+    """One panel: the small runs and the paper for comparison, and the grids of a question."""
+    plot_parts.temperature_axis(axes, data["tau"])
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    small = data[data["curve"] == "small"]
+    draw_curve(axes, small, GREY, "o", "small")
+    printed = small.dropna(subset="paper")
+    style = {"color": GREY, "marker": "D", "markerfacecolor": "none", "linestyle": plot_parts.GAP}
+    axes.plot(printed["tau"], printed["paper"], label="paper", **style)
+    styles = ((BLUE, "s"), (ORANGE, "^"))
+    for name, (colour, marker) in zip(QUESTIONS[title], styles, strict=False):
+        draw_curve(axes, data[data["curve"] == name], colour, marker, name)
+    axes.set_title(title, fontsize="medium")
+    axes.set_ylabel(f"probe minus\nthat at {AT:g} (points)")
+
+
+def draw_curve(axes: Axes, part: pd.DataFrame, colour: str, marker: str, title: str) -> None:
+    """A curve's means, and each seed, faint."""
+    part = part[part["seeds"] > 0]
+    if len(part) == 0:
+        return
+    axes.plot(part["tau"], part["mean"], color=colour, marker=marker, markersize=5, label=title)
+    for tau, values in zip(part["tau"], part["values"], strict=True):
+        if len(values) > 1:
+            axes.plot([tau] * len(values), values, ".", color=colour, alpha=0.45, markersize=4)
