@@ -4,7 +4,7 @@ BIN = .venv/bin
 SUDO = $(shell [ $$(id -u) = 0 ] || command -v sudo)
 INSTALL = $(SUDO) apt-get update && $(SUDO) apt-get install -y
 EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
-LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -name "*.safetensors" -o -path "*/widgets/*")
+LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -name "*.csv" -o -name "*.npz" -o -name "*.txt" -o -name "*.safetensors" -o -path "*/widgets/*")
 PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
@@ -54,7 +54,7 @@ _executed/%.ipynb: book/%.ipynb $(LIBRARY) | .venv/book
 
 .venv/tests: .venv/book
 	$(BIN)/pip install -e '.[train,figures,bench,slurm]'
-	command -v chromium google-chrome >/dev/null || ($(INSTALL) chromium) || \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || ($(INSTALL) chromium) || \
 	  echo 'No Chromium, and it could not be installed: the browser tests will skip.'
 	test -x /usr/sbin/slurmctld -a -x /usr/sbin/munged || ($(INSTALL) slurm-wlm munge) || \
 	  echo 'No Slurm, and it could not be installed: its test will skip.'

@@ -28,6 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"contrastlib {options.command}: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"contrastlib {options.command}: {error.name} is not installed; "
+            "pip install 'contrastlib[train,figures]'",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"contrastlib {options.command}: stopped", file=sys.stderr)
         return 130

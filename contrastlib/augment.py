@@ -95,7 +95,7 @@ class Augmentation:
     jitter_probability, grayscale, flip, blur in [0, 1]: how often an image is jittered, greyed,
     mirrored, blurred.
     blur_sigma: smallest and largest standard deviation of the blur in pixels; its radius is 1/20 of
-    the height.
+    the height, at least 1, and less than the image.
     mean, std: one number a channel for (x - mean) / std, with x in [0, 1]; None for both leaves x
     in [0, 1].
 
@@ -154,6 +154,12 @@ class Augmentation:
                 f"mean is {self.mean} and std {self.std}; "
                 "give both, one number a channel, or neither"
             )
+        for name in ("mean", "std"):
+            if isinstance(getattr(self, name), Real):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; give one number a channel, such as "
+                    "(0.5, 0.5, 0.5), or (0.5,) for grey images"
+                )
         for value in self.mean or ():
             if not isinstance(value, Real) or not math.isfinite(value):
                 raise ValueError(
@@ -218,7 +224,10 @@ class Augmentation:
         """Blur a random choice of the images; x float32 [B, C, H, W] in [0, 1]."""
         is_blurred = draw.blurred < self.blur  # [B]
         sigma = torch.where(is_blurred, between(draw.sigma, *self.blur_sigma), NO_BLUR)  # [B]
-        radius = max(1, x.shape[2] // 20)
+        height, width = x.shape[2:]
+        radius = min(max(1, height // 20), height - 1, width - 1)
+        if radius == 0:  # a line of pixels
+            return x
         return gaussian_blur(x, sigma, radius)
 
     def normalise(self, images: Tensor) -> Tensor:

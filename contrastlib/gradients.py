@@ -1,7 +1,7 @@
 """The gradients of the contrastive loss in closed form (Wang & Liu, CVPR 2021, Eqs 2, 4, 5 and 8).
 
-Tensors: B anchors, M negatives, d dimensions. All functions are differentiable. The temperature is
-a number or a tensor, [] or [B], and s_neg = -inf means "not there", as in `losses`.
+Tensors: B anchors, M negatives, d dimensions. All functions but `tau_for` are differentiable. The
+temperature is a number or a tensor, [] or [B], and s_neg = -inf means "not there", as in `losses`.
 """
 
 import math
@@ -19,7 +19,7 @@ from contrastlib.checks import (
     check_tau,
 )
 from contrastlib.losses import hard_negatives
-from contrastlib.numerics import over_tau
+from contrastlib.numerics import at_least_float32, over_tau
 
 __all__ = [
     "anchor_gradient",
@@ -42,7 +42,7 @@ def probabilities(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> tuple[Te
     check_similarities(s_pos, s_neg)
     check_tau(tau, len(s_pos), s_pos)
     s = torch.cat([s_pos[:, None], s_neg], dim=1)  # [B, 1 + M]
-    p = torch.softmax(over_tau(s, tau), dim=1)
+    p = torch.softmax(over_tau(s, tau), dim=1).to(s.dtype)
     return p[:, 0], p[:, 1:]
 
 
@@ -55,7 +55,9 @@ def similarity_gradients(
     each anchor.
     """
     _, p_neg = probabilities(s_pos, s_neg, tau)
-    return over_tau(-p_neg.sum(dim=1), tau), over_tau(p_neg, tau)
+    g_pos = over_tau(-p_neg.sum(dim=1), tau)  # [B]
+    g_neg = over_tau(p_neg, tau)  # [B, M]
+    return g_pos.to(p_neg.dtype), g_neg.to(p_neg.dtype)
 
 
 def relative_penalty(
@@ -74,24 +76,25 @@ def relative_penalty(
     if alpha is not None or k is not None:
         kept = hard_negatives(s_neg, alpha=alpha, k=k)
         scaled = scaled.masked_fill(~kept, -math.inf)
-    return torch.softmax(scaled, dim=1)
+    return torch.softmax(scaled, dim=1).to(s_neg.dtype)
 
 
 def entropy(r: Tensor) -> Tensor:
     """The entropy of each row of r, -sum_k r_k log r_k, in nats: 0 when one negative takes all, log
     M when all share.
 
-    r [B, M], rows of probabilities -> [B] in [0, log M].
+    r [B, M], rows of probabilities -> [B] in [0, log M], float32 or float64.
     """
     check_floating("r", r, "B M")
     check_finite("r", r)
+    r = r.to(at_least_float32(r))
     # A share of 0 adds nothing: 1 in its place has no entropy either, and a finite derivative.
     return torch.special.entr(r.masked_fill(r == 0, 1)).sum(dim=1)
 
 
 def effective_negatives(r: Tensor) -> Tensor:
     """exp(entropy(r)): how many negatives, sharing equally, would be as spread out as r. r [B, M]
-    -> [B] in [1, M].
+    -> [B] in [1, M], float32 or float64.
     """
     return entropy(r).exp()
 
@@ -109,6 +112,11 @@ def tau_for(s_neg: Tensor, share: float, *, lowest: float = 1e-3, highest: float
     check_negatives(s_neg)
     if not 0 < share < 1:
         raise ValueError(f"share is {share!r}; give a share of the negatives, between 0 and 1")
+    if not 0 < lowest < highest:
+        raise ValueError(
+            f"lowest is {lowest!r} and highest {highest!r}; give two temperatures above 0, the "
+            "smaller one first"
+        )
     wanted = share * (s_neg > -math.inf).sum(dim=1)  # [B]
     most = effective_negatives(relative_penalty(s_neg, highest))  # [B]
     if (most < wanted).any():

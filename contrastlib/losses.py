@@ -65,7 +65,7 @@ def contrastive(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> Tensor:
     check_similarities(s_pos, s_neg)
     check_tau(tau, len(s_pos), s_pos)
     margin = torch.logsumexp(over_tau(s_neg - s_pos[:, None], tau), dim=1)  # [B]
-    return torch.logaddexp(margin, torch.zeros_like(margin))
+    return torch.logaddexp(margin, torch.zeros_like(margin)).to(s_neg.dtype)
 
 
 def simple(s_pos: Tensor, s_neg: Tensor, lam: float | None = None) -> Tensor:
@@ -97,7 +97,7 @@ def hard_contrastive(
     kept = hard_negatives(s_neg, alpha=alpha, k=k)
     hardest = over_tau(s_neg - s_pos[:, None], tau).masked_fill(~kept, -math.inf)  # [B, M]
     margin = torch.logsumexp(hardest, dim=1)  # [B]
-    return torch.logaddexp(margin, torch.zeros_like(margin))
+    return torch.logaddexp(margin, torch.zeros_like(margin)).to(s_neg.dtype)
 
 
 def hard_simple(
@@ -150,7 +150,7 @@ def triplet_limit(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> Tensor:
     check_similarities(s_pos, s_neg)
     check_tau(tau, len(s_pos), s_pos)
     lead = s_neg.amax(dim=1) - s_pos  # [B]
-    return over_tau(lead.clamp(min=0), tau)
+    return over_tau(lead.clamp(min=0), tau).to(s_neg.dtype)
 
 
 def simple_limit(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> Tensor:
@@ -165,8 +165,10 @@ def simple_limit(s_pos: Tensor, s_neg: Tensor, tau: float | Tensor) -> Tensor:
     there = s_neg > -math.inf  # [B, M]
     negatives = there.sum(dim=1).to(accumulate_dtype(s_neg))  # [B]
     n = negatives + 1
-    push = s_neg.masked_fill(~there, 0).sum(dim=1) - negatives.to(s_neg.dtype) * s_pos  # [B]
-    return over_tau(push, n * tau) + n.log().to(s_neg.dtype)
+    wide = at_least_float32(s_neg)  # a long sum overflows in half precision
+    total = s_neg.masked_fill(~there, 0).sum(dim=1, dtype=wide)  # [B]
+    push = total - negatives.to(wide) * s_pos  # [B]
+    return (over_tau(push, n * tau) + n.log().to(wide)).to(s_neg.dtype)
 
 
 def weighted_sum(s_neg: Tensor, counted: Tensor, lam: float | None) -> Tensor:
@@ -205,7 +207,8 @@ class EmbeddingLoss(nn.Module):
         Gradients flow to features, to tau where it is a tensor, and to keys and positive_keys when
         they require grad. Similarities are float32 or better whatever autocast says. ValueError or
         TypeError if the arguments do not fit together; a warning where features or positives are
-        not unit vectors (on the CPU).
+        not unit vectors (on the CPU). The other rows of keys are not looked at, which would cost as
+        much as the loss: a NaN there makes the loss NaN.
         """
         check_embeddings(features, keys, positive, positive_keys, ignore)
         self.check_settings(features)

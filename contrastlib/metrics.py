@@ -2,9 +2,9 @@
 accuracy.
 
 Embeddings are unit vectors z [N, d]; others are measured as they are, with a warning (on the CPU,
-where looking costs nothing). Sums are taken in float64, results are Python floats, and memory never
-grows with N squared. TypeError or ValueError for a wrong dtype or shape, too few points, parameters
-out of range, and features that are not finite.
+where looking costs nothing). Sums are taken in float64, results are Python floats (tensors from
+`neighbour_profile`), and memory never grows with N squared. TypeError or ValueError for a wrong
+dtype or shape, too few points, parameters out of range, and features that are not finite.
 """
 
 import math
@@ -98,7 +98,7 @@ def uniformity_ceiling(d: int, t: float = 2.0) -> float:
     """The uniformity of the uniform distribution on the unit sphere in R^d: 2t - log 0F1(; d/2;
     t^2).
 
-    0F1(; b; x) = sum_k x^k / (k! (b)_k), summed in logs around its largest term, so that no t
+    0F1(; b; x) = sum_k x^k / (k! (b)_k), summed in logs around its largest term, so that no term
     overflows. d >= 2, t > 0. It bounds the expectation over independent points; one estimate can
     exceed it a little.
     """
@@ -227,6 +227,7 @@ def knn_accuracy(
     check_labels("train_labels", train_labels, "train_z", train_z)
     check_labels("test_labels", test_labels, "test_z", test_z)
     check_count("k", k, 1, len(train_z), "train_z has no more neighbours than points")
+    check_positive("tau", tau)
     check_tau(tau)
     classes, index = train_labels.unique(return_inverse=True)
     dtype = torch.promote_types(at_least_float32(train_z), test_z.dtype)

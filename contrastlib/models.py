@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from contrastlib.checks import check_count, check_floating
+from contrastlib.numerics import at_least_float32
 
 __all__ = ["Encoder", "convnet_digits", "resnet18_cifar", "resnet50", "resnet_small"]
 
@@ -47,14 +48,18 @@ class Encoder(nn.Module):
         return self.backbone(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images, float [B, C, H, W], to unit vectors, float32 [B, d], also under autocast.
+        """From images, float [B, C, H, W], to unit vectors [B, d], float32 also under autocast and
+        for weights in half precision (float64 for float64).
 
         Errors as for `features`.
         """
         features = self.features(x)  # [B, out_features]
         # In bfloat16 two nearby embeddings would have the same similarities to all keys.
         with torch.autocast(x.device.type, enabled=False):
-            return F.normalize(self.head(features.float()), dim=1)  # [B, d]
+            features = features.to(at_least_float32(features))
+            weight = self.head.weight.to(features.dtype)
+            bias = self.head.bias.to(features.dtype)
+            return F.normalize(F.linear(features, weight, bias), dim=1)  # [B, d]
 
 
 def resnet18_cifar(stride: int = 1, max_pool: bool = False, in_channels: int = 3) -> nn.Module:

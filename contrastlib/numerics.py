@@ -39,10 +39,12 @@ def no_autocast(tensor: Tensor) -> torch.autocast:
 
 
 def over_tau(s: Tensor, tau: float | Tensor) -> Tensor:
-    """S / tau, in the dtype of s; s is [B] or [B, M], tau a number or a tensor, [] or [B].
+    """S / tau, in float32 at least; s is [B] or [B, M], tau a number or a tensor, [] or [B].
 
-    Where s is -inf the quotient is -inf as well, and no gradient flows: the formula would give NaN.
+    In half precision a small tau would be 0, and the quotient infinite. Where s is -inf the
+    quotient is -inf as well, and no gradient flows: the formula would give NaN.
     """
+    s = s.to(at_least_float32(s))
     if isinstance(tau, Tensor):
         tau = tau.to(s.dtype)
         if tau.ndim == 1 and s.ndim == 2:

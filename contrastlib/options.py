@@ -57,7 +57,7 @@ def add_train(commands) -> None:
         metavar="KEY=VALUE",
         help=(
             "such as tau=0.1, or tau=learnt to learn it with the network (from tau_start=0.2); "
-            "may be repeated; an unknown key lists them all"
+            "may be repeated; an unknown key lists them all, or names the nearest"
         ),
     )
     add_out_and_device(command)
@@ -175,10 +175,12 @@ def add_figures(commands) -> None:
         "figures",
         help="re-make the paper's figures and table from outcomes of runs",
         description=(
-            "Write Figures 1 to 9, as figN-light and figN-dark, PNG and SVG, with the numbers"
-            " drawn in figN.csv; table1.csv, Table 1 of the paper beside our runs; and "
-            "claims.csv, the verdict on each claim. No data and no network are needed. What "
-            "was not run is left out, and the figure says so."
+            "Write Figures 1 to 9, as figN-light and figN-dark, PNG and SVG, with the "
+            "numbers drawn in figN.csv; in the same forms verdicts, forest, dumbbells-"
+            "DATASET, best-tau and the ablations, beyond-NAME; table1.csv, Table 1 of the "
+            "paper beside our runs; claims.csv, the verdict on each claim; identities.csv "
+            "and beyond.csv. No data and no network are needed. What was not run is left "
+            "out, and the figure says so."
         ),
         epilog="example: sweep all --dataset cifar10; figures --runs runs",
     )

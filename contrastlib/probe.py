@@ -36,7 +36,8 @@ def linear_probe(
     momentum 0.9, no weight decay; the paper does not give the batch (here 128) or the start
     (weights of size 0.01, after Wu et al. 2018), and the seed is fixed. On correlated features of
     uneven scale that SGD stops short of the minimum, and "lbfgs" scores higher: compare with the
-    paper's Table 1 by "paper". It needs features on a scale of about 1, and warns of others.
+    paper's Table 1 by "paper". It needs features on a scale of about 1: it warns where they lie too
+    close together, and ValueError says where they are so large that its weights are not finite.
     tests/test_metrics.py, `test_probe_protocols_agree`, bounds the difference.
     """
     for name, x, labels in (("train", train_x, train_labels), ("test", test_x, test_labels)):
@@ -56,6 +57,11 @@ def linear_probe(
         if protocol == "paper":
             warn_of_scale(x)
         weight, bias = fits[protocol](x, y, len(classes))
+        if not bool(weight.isfinite().all() & bias.isfinite().all()):
+            raise ValueError(
+                f"the classifier's weights are not finite; train_x reaches {x.abs().max():.3g}: "
+                "give features on a scale of about 1"
+            )
         predicted = F.linear(test_x.detach().to(x.dtype), weight, bias).argmax(dim=1)
         return (classes[predicted] == test_labels).sum().item() / len(test_x)
 

@@ -482,3 +482,16 @@ def test_bad_images(method, images, error, message):
 def test_generator_elsewhere():
     with pytest.raises(ValueError, match="generator is on cpu and images on meta"):
         Augmentation()(torch.zeros(2, 3, 8, 8, dtype=torch.uint8, device="meta"), seeded())
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (1, 10), (10, 1), (2, 2)])
+def test_blur_of_thin_images(shape):
+    images = torch.randint(0, 256, (4, 3, *shape), dtype=torch.uint8)
+    always = Augmentation(crop=(1.0, 1.0), ratio=(1.0, 1.0), blur=1.0)
+    view = always(images, torch.Generator().manual_seed(0))
+    assert view.isfinite().all()
+
+
+def test_one_number_for_the_mean_is_refused():
+    with pytest.raises(ValueError, match=r"mean is 0.5; give one number a channel"):
+        Augmentation(mean=0.5, std=0.2)

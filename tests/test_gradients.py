@@ -214,3 +214,19 @@ def test_tau_for_refuses_to_stop_at_its_limits(scale, share, said):
     s_neg = torch.rand(3, 50, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     with pytest.raises(ValueError, match=said):
         tau_for(scale * s_neg, share)
+
+
+def test_half_precision_at_a_small_temperature_and_with_many_negatives():
+    s_neg = torch.tensor([[0.9, 0.2], [0.8, 0.3]]).half()
+    assert relative_penalty(s_neg, 1e-5).tolist() == [[1, 0], [1, 0]]
+    p_pos, p_neg = probabilities(torch.tensor([0.5, 0.9]).half(), s_neg, 1e-5)
+    assert p_pos.tolist() == [0, 1]
+    assert p_neg.tolist() == [[1, 0], [0, 0]]
+    assert p_neg.dtype == torch.float16
+    many = effective_negatives(relative_penalty(torch.zeros(1, 70_000).half(), 1.0))
+    assert many.item() == pytest.approx(70_000, rel=0.02)  # 1 / 70,000 is rounded
+
+
+def test_tau_for_refuses_a_range_that_is_none():
+    with pytest.raises(ValueError, match=r"lowest is 10.0 and highest 0.001; give two"):
+        tau_for(torch.rand(2, 5), 0.3, lowest=10.0, highest=1e-3)

@@ -636,3 +636,20 @@ def test_modules_say_what_they_are():
         "HardSimpleLoss(lam=None, k=4)",
         "HardSimpleLoss(lam=0.3, k=4)",
     ]
+
+
+def test_simple_limit_of_more_negatives_than_half_precision_counts():
+    s_pos = torch.tensor([0.5])
+    s_neg = torch.full((1, 80_000), 0.9)
+    exact = simple_limit(s_pos, s_neg, 1.0)
+    found = simple_limit(s_pos.half(), s_neg.half(), 1.0)
+    assert found.dtype == torch.float16
+    assert found.item() == pytest.approx(exact.item(), rel=2e-3)
+
+
+def test_half_precision_at_a_temperature_that_it_cannot_hold():
+    s_pos = torch.tensor([0.5, 0.1])
+    s_neg = torch.tensor([[0.5, 0.2], [0.1, 0.1]])
+    exact = contrastive(s_pos, s_neg, torch.tensor(1e-8))
+    found = contrastive(s_pos.half(), s_neg.half(), torch.tensor(1e-8))
+    torch.testing.assert_close(found.float(), exact, rtol=2e-3, atol=0)

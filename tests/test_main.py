@@ -148,3 +148,13 @@ def test_help(command, capsys):
 def test_info(capsys):
     assert main(["info"]) == 0
     assert f"torch {torch.__version__.split('+')[0]}" in capsys.readouterr().out
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
+    def needs_tqdm(options):
+        raise ModuleNotFoundError("No module named 'tqdm'", name="tqdm")
+
+    monkeypatch.setattr("contrastlib.__main__.train", needs_tqdm)
+    assert main(["train", "live"]) == 2
+    said = "contrastlib train: tqdm is not installed; pip install 'contrastlib[train,figures]'\n"
+    assert capsys.readouterr().err == said

@@ -653,3 +653,17 @@ def test_devices_agree_with_float64(device):
     assert got == pytest.approx(knn_accuracy(exact, y, exact[:500], y[:500]), abs=0.005)
     got = linear_probe(near, far, near[:500], far[:500])
     assert got == pytest.approx(linear_probe(exact, y, exact[:500], y[:500]), abs=0.005)
+
+
+def test_the_papers_probe_refuses_features_that_are_too_large():
+    x = torch.rand(20, 4) * 1e30
+    labels = torch.arange(20) % 2
+    with pytest.raises(ValueError, match="give features on a scale of about 1"):
+        metrics.linear_probe(x, labels, x, labels, protocol="paper")
+
+
+def test_neighbours_take_one_temperature():
+    z = F.normalize(torch.randn(8, 3), dim=1)
+    labels = torch.arange(8) % 2
+    with pytest.raises(TypeError, match="give a number above 0"):
+        metrics.knn_accuracy(z, labels, z, labels, k=3, tau=torch.tensor([0.1, 0.2, 0.3]))

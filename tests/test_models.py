@@ -182,3 +182,12 @@ def test_bad_images(x, error, message):
     for method in (encoder, encoder.features):
         with pytest.raises(error, match=message):
             method(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_another_precision(dtype):
+    encoder = Encoder(convnet_digits(4), 16).to(dtype).eval()
+    z = encoder(torch.rand(3, 1, 8, 8, dtype=dtype))
+    expected = torch.float64 if dtype == torch.float64 else torch.float32
+    assert z.dtype == expected
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(3, dtype=expected))

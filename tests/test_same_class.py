@@ -240,3 +240,21 @@ def test_bad_input():
     for changes in ({"leave_out_same_class": True}, {"loss": "supervised_contrastive"}):
         with pytest.raises(ValueError, match="which keeps no labels of its keys"):
             replace(queue, **changes)
+
+
+@pytest.mark.parametrize(
+    ("same_class", "error", "words"),
+    [
+        (torch.tensor([[7], [0]]), ValueError, "same_class reaches from 0 to 7"),
+        (torch.tensor([[-2], [0]]), ValueError, "-1 for none"),
+        (torch.tensor([[1.0], [0.0]]), TypeError, "call .long"),
+        (torch.tensor([1, 0]), ValueError, r"give \[B, m\]"),
+        (torch.tensor([[1], [0], [2]]), ValueError, "each of the 2 anchors"),
+    ],
+)
+def test_lists_that_cannot_be(same_class, error, words):
+    z = F.normalize(torch.randn(2, 4), dim=1)
+    keys = F.normalize(torch.randn(5, 4), dim=1)
+    loss = SupervisedContrastiveLoss(0.2)
+    with pytest.raises(error, match=words):
+        loss(z, keys, torch.tensor([0, 1]), same_class=same_class)

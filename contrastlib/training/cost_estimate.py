@@ -49,6 +49,8 @@ def passes_per_image(recipe: Recipe) -> int:
         return 0
     if recipe.loss == "batch_norm":
         return 1
+    if recipe.loss == "supervised":
+        return 3
     if recipe.g == "queue":
         return 4
     return 3 * recipe.views

@@ -78,7 +78,7 @@ def evaluate(
 
 def geometry(z: Tensor, labels: Tensor, z1: Tensor, z2: Tensor) -> Metrics:
     """The metrics on the sphere, of embeddings z and of two views z1 and z2, all [N, d]."""
-    from contrastlib import metrics  # loads scipy
+    from contrastlib import metrics
 
     return {
         "uniformity": metrics.uniformity(z),
@@ -99,7 +99,7 @@ def accuracies(
     test_z: Tensor,
 ) -> Metrics:
     """The accuracies of neighbours on embeddings [N, d], and of probes on features [N, F]."""
-    from contrastlib import metrics  # loads scipy
+    from contrastlib import metrics
 
     k = min(recipe.neighbours, len(train) // (2 * len(train.classes)))
     k = max(1, k)
@@ -119,7 +119,7 @@ def profile(z: Tensor, keys: Tensor) -> Metrics:
 
     The positive of anchor i is row i of keys [N, d].
     """
-    from contrastlib import metrics  # loads scipy
+    from contrastlib import metrics
 
     rows = torch.arange(len(z), device=z.device)
     # [N], [N, 10]

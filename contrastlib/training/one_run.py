@@ -30,9 +30,9 @@ def run(
 ) -> dict | None:
     """Train and evaluate a recipe, write FOLDER/ID.json, and return that record.
 
-    A finished run is not repeated: its record is read. Checkpoint and log are in FOLDER/ID, so
-    that an interrupted call is resumed; only a supervised network begins anew. torch_compile: as in
-    `pretrain`. Under torchrun rank 0 alone does all but `pretrain`; the others return None.
+    A finished run is not repeated: its record is read. Checkpoint and log are in FOLDER/ID, so that
+    an interrupted call is resumed; only "supervised" and "batch_norm" begin anew. torch_compile: as
+    in `pretrain`. Under torchrun rank 0 alone does all but `pretrain`; the others return None.
     Errors: ValueError where another process trains this run, and as in `pretrain`.
     """
     folder = Path(folder)

@@ -52,8 +52,8 @@ class Recipe:
 
     - "contrastive" is Eq 1, "simple" Eq 3, "hard" Eq 9, "hard_simple" Eq 3 over the hardest
       negatives, "triplet_limit" Eq 6, "simple_limit" Eq 7.
-    - tau="learnt" learns the temperature of "contrastive" or "hard" with the network, as CLIP
-      does: see `learnt_temperature`.
+    - tau="learnt" learns the temperature of "contrastive", "hard" or "supervised_contrastive" with
+      the network, as CLIP does: see `learnt_temperature`.
     - "supervised_contrastive" is that of Khosla et al. 2020, whose positives are all keys of the
       anchor's class.
     - "supervised" trains the same network with the labels, "none" leaves it untrained, and
@@ -156,7 +156,7 @@ class Recipe:
                 raise ValueError(f"{name} is {value!r}; give one of: {listed}")
 
     def _check_numbers(self) -> None:
-        check_count("seed", self.seed, 0, 2**61, "each run takes four seeds of 64 bits from it")
+        check_count("seed", self.seed, 0, 2**53, "ids tell whole numbers apart up to there")
         for name, lowest in LOWEST.items():
             check_count(name, getattr(self, name), lowest)
         if self.limit is not None:

@@ -76,7 +76,7 @@ def small(dataset: str = "cifar10") -> Recipe:
 
 
 def live() -> Recipe:
-    """The digits in seconds, inside a notebook: 1,437 images, three convolutions, and no flip."""
+    """The digits inside a notebook, in a minute: 1,437 images, three convolutions, no flip."""
     return Recipe(
         dataset="digits",
         alpha=0.0819,
@@ -92,8 +92,8 @@ def live() -> Recipe:
 def by_name(name: str, settings: Iterable[str] = ()) -> Recipe:
     """The recipe "paper", "desk", "small" or "live" with settings.
 
-    "dataset=svhn" takes SVHN's own alpha. Errors: ValueError for another name, and as in
-    `with_settings`.
+    "dataset=svhn" takes SVHN's own alpha, but not for "live". Errors: ValueError for another name,
+    and as in `with_settings`.
     """
     makers = {"paper": paper, "desk": desk, "small": small, "live": live}
     if name not in makers:

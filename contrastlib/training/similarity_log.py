@@ -77,10 +77,10 @@ def similarities(
 ) -> tuple[Tensor, Tensor]:
     """The similarities that a loss compares: s_pos [B] and s_neg [B, M].
 
-    Arguments as for the modules of `losses`; same_class [B, m]: rows that are positives as well, so
-    that they are no negatives, -1 for none. Where anchors may have different numbers of negatives,
-    M is the number of keys, and -inf stands for what is none. Unlike the modules it holds the whole
-    matrix [B, M].
+    Arguments as for the modules of `losses`, but an `ignore` [B] without -1; same_class [B, m]:
+    rows that are positives as well, so that they are no negatives, -1 for none. Where anchors may
+    have different numbers of negatives, M is the number of keys, and -inf stands for what is none.
+    Unlike the modules it holds the whole matrix [B, M].
     """
     s = features @ keys.T  # [B, keys]
     if positive_keys is None:

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from contrastlib.checks import check_tau
+from contrastlib.checks import check_row_numbers, check_tau
 from contrastlib.numerics import at_least_float32, over_tau
 from contrastlib.pairs import check_embeddings
 
@@ -64,6 +64,7 @@ class SupervisedContrastiveLoss(nn.Module):
     ) -> Tensor:
         """The mean loss over the anchors, a scalar."""
         check_embeddings(features, keys, positive, positive_keys, ignore)
+        check_same_class(same_class, features, keys)
         dtype = torch.promote_types(at_least_float32(features), keys.dtype)
         features = features.to(dtype)
         s = features @ keys.to(dtype).T  # [B, M]
@@ -78,6 +79,19 @@ class SupervisedContrastiveLoss(nn.Module):
             s = torch.cat([s, s_own], dim=1)  # [B, M + 1]
             is_positive = torch.cat([is_positive, torch.ones_like(s_own, dtype=torch.bool)], dim=1)
         return supervised_contrastive(s, is_positive, self.tau).mean()
+
+
+def check_same_class(same_class: Tensor, features: Tensor, keys: Tensor) -> None:
+    """Refuse anything but lists of rows of keys, one for each anchor, with -1 for none."""
+    hint = ", or -1 for none"
+    check_row_numbers(
+        "same_class", same_class, "rows of keys", len(keys), "features", features, hint, -1
+    )
+    if same_class.ndim != 2 or len(same_class) != len(features):
+        raise ValueError(
+            f"same_class has shape {list(same_class.shape)}; give [B, m], a list for each of the "
+            f"{len(features)} anchors"
+        )
 
 
 def is_listed(rows: Tensor, keys: int) -> Tensor:
