@@ -17,6 +17,13 @@ from contrastlib.numerics import at_least_float32
 __all__ = ["Encoder", "convnet_digits", "resnet18_cifar", "resnet50", "resnet_small"]
 
 
+class WideLinear(nn.Linear):
+    """A linear layer that computes in the precision of its input, whatever that of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
 class Encoder(nn.Module):
     """The paper's f, images to unit vectors: a backbone, one linear layer, normalisation.
 
@@ -36,7 +43,7 @@ class Encoder(nn.Module):
             )
         check_count("d", d, 2)
         self.backbone = backbone
-        self.head = nn.Linear(out_features, d)
+        self.head = WideLinear(out_features, d)
 
     def features(self, x: Tensor) -> Tensor:
         """From images, float [B, C, H, W], to the backbone's features [B, out_features].
@@ -57,9 +64,7 @@ class Encoder(nn.Module):
         # In bfloat16 two nearby embeddings would have the same similarities to all keys.
         with torch.autocast(x.device.type, enabled=False):
             features = features.to(at_least_float32(features))
-            weight = self.head.weight.to(features.dtype)
-            bias = self.head.bias.to(features.dtype)
-            return F.normalize(F.linear(features, weight, bias), dim=1)  # [B, d]
+            return F.normalize(self.head(features), dim=1)  # [B, d]
 
 
 def resnet18_cifar(stride: int = 1, max_pool: bool = False, in_channels: int = 3) -> nn.Module:

@@ -76,7 +76,7 @@ def test_the_command_writes_everything_without_data_or_network(written):
     assert all((out / name).stat().st_size > 100 for name in files)
     assert said[0] == "outcomes read: 92; scales shown: small"
     assert files == set(" ".join(said[1:-1]).split())
-    assert said[-1].startswith(f"94 files in {out} in ")
+    assert said[-1].startswith(f"99 files in {out} in ")
 
 
 def slow_interval(records, dataset, cell, measure):
