@@ -87,6 +87,9 @@ def datasets_with_runs(primary: list[Judged]) -> list[str]:
     return list(dict.fromkeys(found)) or ["cifar10"]
 
 
+LABELS_FROM = -7.3  # where the claims' names begin, in columns before the first
+
+
 def verdict_grid(judged: JudgedByScale) -> Figure:
     """The words of `verdict_table` as coloured signs, with a legend of the five."""
     table = verdict_table(judged)
@@ -94,10 +97,10 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
     columns = list(table.columns)
     figure = Figure(figsize=(plot_parts.WIDTH, 1.9 + 0.3 * rows), layout="constrained")
     axes = figure.subplots()
-    axes.set(xlim=(-5.7, len(columns) - 0.4), ylim=(rows - 0.4, -0.7), xticks=[], yticks=[])
+    axes.set(xlim=(LABELS_FROM, len(columns) - 0.4), ylim=(rows - 0.4, -0.7), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     for row, claim in enumerate(table.index):
-        axes.text(-5.65, row, f"{claim}  {SHORT[claim]}", va="center", fontsize="small")
+        axes.text(LABELS_FROM, row, f"{claim}  {SHORT[claim]}", va="center", fontsize="small")
         for place, column in enumerate(columns):
             colour, sign = SIGNS[table.loc[claim, column]]
             draw_sign(axes, place, row, colour, sign, large=column[1] == "overall")
