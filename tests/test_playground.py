@@ -719,6 +719,33 @@ def test_the_work_of_a_frame_is_bounded(chromium, tmp_path):
     page.close()
 
 
+def test_many_presses_leave_one_film(chromium, tmp_path):
+    page = open_page(chromium, tmp_path, reduced_motion="no-preference")
+    steps = page.evaluate("""async () => {
+      const clock = () => Number(document.querySelector(".pg-clock").textContent.slice(5));
+      for (let i = 0; i < 8; i++) document.querySelector(".pg-play").click();
+      const before = clock();
+      for (let i = 0; i < 20; i++) await new Promise(requestAnimationFrame);
+      return clock() - before;
+    }""")
+    assert 0 < steps <= 2 * 24
+    page.close()
+
+
+def test_a_new_beginning_says_so_and_a_broken_anchor_is_no_anchor(chromium, tmp_path):
+    page = open_page(chromium, tmp_path)
+    page.locator(".pg-play").click()
+    assert page.locator(".pg-says").inner_text().startswith("After step 100,")
+    page.locator(".pg-reset").click()
+    assert page.locator(".pg-says").inner_text().startswith("After step 0,")
+    page.locator("summary").click()
+    page.locator(".pg-anchor").fill("1.5")
+    page.locator(".pg-anchor").dispatch_event("change")
+    assert page.locator(".pg-anchor").input_value() == "1"
+    assert page.problems == []
+    page.close()
+
+
 def test_less_motion_on_request(chromium, tmp_path):
     page = open_page(chromium, tmp_path)
     page.wait_for_timeout(300)
@@ -818,6 +845,7 @@ def test_the_address_holds_the_state(chromium, tmp_path):
         "#d=7&points=1e9&width=0",
         "#a-heading",
         "#loss=__proto__",
+        "#preset=constructor",
     ],
 )
 def test_a_spoilt_address_does_no_harm(chromium, tmp_path, address):
