@@ -22,7 +22,7 @@ test: .venv/tests ## run everything: style, unit tests, all chapters, the book, 
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --durations 15 tests --ignore tests/test_book.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15 tests --ignore tests/test_book.py
 	OMP_NUM_THREADS=1 $(MAKE) -j2 $(EXECUTED)
 	$(MAKE) book
 	$(BIN)/python -m pytest -n 2 tests/test_book.py

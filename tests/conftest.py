@@ -45,6 +45,14 @@ def one_thread():
 
 
 @pytest.fixture
+def no_map(monkeypatch):
+    """Runs draw no map of their embeddings, which takes a second and of which the test says
+    nothing.
+    """
+    monkeypatch.setattr("contrastlib.training.one_run.tsne", lambda *_: {})
+
+
+@pytest.fixture
 def own_data_only(monkeypatch, tmp_path):
     """No network, no data of the user's, a cache folder of the test's own."""
 

@@ -176,25 +176,27 @@ def examine(page, theme):
     return page.evaluate(LOOK)
 
 
+@pytest.mark.parametrize("name", PAGES or ["index.html"])
 @pytest.mark.parametrize(
-    ("width", "first", "second"), [(1280, "light", "dark"), (390, "dark", "light")]
+    ("where", "width", "first", "second"),
+    [("web", 1280, "light", "dark"), ("disk", 390, "dark", "light")],
 )
-def test_every_page_reads_well_without_a_network(look, site, width, first, second):
-    """One visit a page: how it looks, what axe-core holds against it, and its picture, in both
-    themes.
+def test_every_page_reads_well(look, site, name, where, width, first, second):
+    """In one visit: how it looks in both themes, what axe-core holds against it in the second, and
+    its picture in it.
     """
-    SHOTS.mkdir(exist_ok=True)
-    problems = {}
-    for name in PAGES:
+    # Only a server shows the page 404, so its addresses start at the server's root.
+    on_disk = where == "disk" and name != "404.html"
+    url = (HTML / name).as_uri() if on_disk else site + name
+    with opened(look, url, first, width) as (page, problems):
+        problems += examine(page, second)  # dusk falls while it is read
+        SHOTS.mkdir(exist_ok=True)
         shot = name.removesuffix(".html").replace("/", "-")
-        with opened(look, site + name, first, width) as (page, found):
-            page.screenshot(path=SHOTS / f"{shot}-{first}-{width}.png", full_page=True)
-            found += examine(page, second)  # dusk falls while it is read
-            page.screenshot(path=SHOTS / f"{shot}-{second}-{width}.png", full_page=True)
-            # axe-core reads the style sheets anew, and what it asks for is not asked by the page.
-            problems[name] = list(found)
-            problems[name] += violations(page)
-    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
+        page.screenshot(path=SHOTS / f"{shot}-{second}-{width}.png", full_page=True)
+        # axe-core reads the style sheets anew, and what it asks for is not asked by the page.
+        found = list(problems)
+        found += violations(page)
+    assert not found
 
 
 def violations(page):
@@ -215,17 +217,6 @@ def test_a_planted_violation_is_found(look, site):
     plant = '<p style="color: #999; background: #aaa">grey on grey</p>'
     with opened(look, site, plant=plant) as (page, _):
         assert any("color-contrast" in violation for violation in violations(page))
-
-
-def test_every_page_reads_well_from_a_disk(look, site):
-    problems = {}
-    for name in PAGES:
-        if (
-            name != "404.html"
-        ):  # only a server shows it, so its addresses start at the server's root
-            with opened(look, (HTML / name).as_uri()) as (_, problems[name]):
-                pass
-    assert not any(problems.values()), {name: found for name, found in problems.items() if found}
 
 
 def test_every_link_within_the_book_leads_somewhere(site):

@@ -277,6 +277,6 @@ def test_runs(tmp_path):
     """One of them as Colab would run it, library at hand; the book's own run has the same code of
     all.
     """
-    nbformat.write(read("gradients"), tmp_path / "gradients.ipynb")
-    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "gradients.ipynb"]
+    nbformat.write(read("instance_discrimination"), tmp_path / "chapter.ipynb")
+    command = [sys.executable, "-m", "pytest", "-q", "--nbmake", "chapter.ipynb"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

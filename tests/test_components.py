@@ -242,7 +242,7 @@ def layouts_seen(patch):
 @pytest.mark.parametrize("backbone", ["convnet_digits", "resnet_small"])
 @pytest.mark.parametrize(("width", "where"), [(7, "first"), (8, "last")])
 def test_few_channels_do_not_lie_last_on_the_cpu(
-    width, where, backbone, loss, monkeypatch, tmp_path
+    width, where, backbone, loss, monkeypatch, tmp_path, no_map
 ):
     """There float32 convolutions have spoilt memory: in training, the log and the evaluation."""
     recipe = replace(TINY, loss=loss, backbone=backbone, width=width, stem_stride=1, epochs=1)

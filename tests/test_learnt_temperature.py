@@ -106,7 +106,7 @@ def test_it_is_clipped(start):
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "hard"])
-def test_the_log_is_of_the_present_temperature(loss, tmp_path):
+def test_the_log_is_of_the_present_temperature(loss, tmp_path, no_map):
     """Also the effective negatives, and the record; a constant temperature is not logged."""
     recipe = replace(LEARNT, loss=loss, tau_lr=0.02)
     record = run(recipe, tmp_path, device="cpu", progress=False)

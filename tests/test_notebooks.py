@@ -118,7 +118,8 @@ assert contrastlib.__file__.startswith({str(site)!r}), contrastlib.__file__
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=empty,
-        env={"PYTHONPATH": str(site)},
+        # Only this, and one thread: two would spin while others use the cores.
+        env={"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

@@ -58,7 +58,7 @@ def test_a_fifth_loss_trains_by_one_entry(fifth_loss, keys):
     assert 1 < line["effective_negatives"] <= 95
 
 
-def test_a_fifth_loss_is_recorded_and_planned(fifth_loss, tmp_path):
+def test_a_fifth_loss_is_recorded_and_planned(fifth_loss, tmp_path, no_map):
     recipes = [replace(TINY, loss=fifth_loss, epochs=1, tau=tau) for tau in (0.1, 0.2, 0.5)]
     assert len({run_id(recipe) for recipe in recipes}) == 3
     assert len({run_id(replace(recipe, lam=0.5)) for recipe in recipes}) == 3

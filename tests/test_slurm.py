@@ -129,7 +129,7 @@ def submissions(lines):
 
 def test_a_real_slurm(tmp_path, cluster):
     # Long enough not to end by itself in the seconds that Slurm takes to cancel it.
-    long = replace(TINY, epochs=600)
+    long = replace(TINY, epochs=300)
     short = [replace(TINY, tau=0.1), replace(TINY, tau=1.0)]
     recipes = [long, *short]
     place = tmp_path / run_id(long)
@@ -152,13 +152,13 @@ def test_a_real_slurm(tmp_path, cluster):
     assert len(arrays) == 1
     assert run_records.read(short[0], tmp_path)["hardware"]["threads"] == 1
     begun = epochs_logged(place)
-    assert 2 < begun < 600
+    assert 2 < begun < 300
 
     lines = []
     done = sweep.sweep(recipes, tmp_path, device="cpu", slurm={"timeout_min": 5}, say=lines.append)
     assert [run["status"] for run in done] == ["finished", "done", "done"]
     assert done[0]["epochs"] == begun
-    assert run_records.read(long, tmp_path)["history"]["epoch"] == list(range(1, 601))
+    assert run_records.read(long, tmp_path)["history"]["epoch"] == list(range(1, 301))
 
 
 def test_a_preempted_job_is_queued_again(tmp_path):

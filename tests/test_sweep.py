@@ -418,7 +418,7 @@ def test_each_gpu_has_its_worker(monkeypatch):
     ] * cores
 
 
-def test_train_and_sweep_never_train_one_run_at_once(tmp_path):
+def test_train_and_sweep_never_train_one_run_at_once(tmp_path, no_map):
     with (
         files.lock(tmp_path / TINY_ID / "lock"),
         pytest.raises(ValueError, match="trained by another process"),
@@ -444,7 +444,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
 
 
 @pytest.mark.parametrize("reason", [errno.EOPNOTSUPP, errno.ENOLCK])
-def test_a_drive_without_locks_can_be_trained_on(tmp_path, monkeypatch, reason):
+def test_a_drive_without_locks_can_be_trained_on(tmp_path, monkeypatch, reason, no_map):
     def flock(file, how):
         raise OSError(reason, os.strerror(reason))
 

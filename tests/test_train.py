@@ -203,7 +203,7 @@ def test_divergence_is_recorded(tmp_path):
 
 
 @pytest.mark.parametrize("loss", ["none", "supervised"])
-def test_baselines(tmp_path, loss):
+def test_baselines(tmp_path, loss, no_map):
     recipe = replace(TINY, loss=loss)
     record = run(recipe, tmp_path, device="cpu", progress=False)
     assert record["status"] == "finished"
@@ -303,7 +303,7 @@ def test_compiled_is_the_same_run_up_to_rounding(tmp_path):
     assert compiled.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], rel=1e-5)
 
 
-def test_numpy_numbers_in_a_recipe(tmp_path):
+def test_numpy_numbers_in_a_recipe(tmp_path, no_map):
     """They train, are written as JSON, and the checkpoint is read again."""
     grid = np.logspace(-2, -1, 3)
     recipe = replace(TINY, lr=grid[1], tau=np.float32(0.25), seed=np.int64(3), epochs=np.int32(3))
