@@ -87,6 +87,20 @@ def test_an_interval_borrowed_from_small_is_thinner_and_the_panel_says_so(record
     assert thin < thick
 
 
+def test_a_borrowed_interval_is_seen_whole_however_near_the_values_are(records):
+    near = []
+    for tau in (0.07, 0.2, 0.3):
+        record = random_run("contrastive", tau, 0, base=desk)
+        near.append(record | {"metrics": record["metrics"] | {"probe": 0.5 + tau / 1000}})
+    figure = figures.fig9([*records, *near], datasets=["cifar10"])
+    (panel,) = [axes for axes in figure.axes if "desk" in axes.get_title()]
+    bottom, top = panel.get_ylim()
+    (bars,) = panel.collections
+    ends = np.concatenate(bars.get_segments())[:, 1]
+    assert len(ends) == 6
+    assert bottom < ends.min() < ends.max() < top
+
+
 def test_figure_9_has_panels_for_each_data_set_and_the_baselines_as_lines(records):
     data = figures.numbers(9, records)
     figure = figures.fig9(records)

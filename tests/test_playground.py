@@ -692,6 +692,27 @@ def test_it_plays_by_itself_pauses_and_stops_at_its_last_step(chromium, tmp_path
     page.close()
 
 
+def test_it_trains_while_only_its_trail_is_in_sight(chromium, tmp_path):
+    """And rests where nothing of it is."""
+    window = {"width": 800, "height": 300}
+    page = open_page(chromium, tmp_path, reduced_motion="no-preference", viewport=window)
+    page.evaluate("document.body.style.paddingBottom = '600px'")
+    page.wait_for_function("document.querySelector('.pg-clock').textContent !== 'step 0'")
+    trail = page.locator(".pg-trail")
+    trail.evaluate("(trail) => trail.scrollIntoView({ block: 'end' })")
+    sphere = page.locator(".pg-sphere").first.bounding_box()
+    assert sphere["y"] + sphere["height"] < 0
+    before = page.locator(".pg-clock").inner_text()
+    moved = "(before) => document.querySelector('.pg-clock').textContent !== before"
+    page.wait_for_function(moved, arg=before)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_function("!window.contrastivePlayground.playgrounds[0].seen")
+    before = page.locator(".pg-clock").inner_text()
+    page.wait_for_timeout(300)
+    assert page.locator(".pg-clock").inner_text() == before
+    page.close()
+
+
 def test_the_work_of_a_frame_is_bounded(chromium, tmp_path):
     """A frame takes at most as many steps as the speed says, and measures at most once."""
     page = open_page(chromium, tmp_path, reduced_motion="no-preference")

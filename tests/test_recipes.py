@@ -271,6 +271,7 @@ def test_by_name():
         (["batch=12.5"], "batch is 12.5"),
         (["epochs=0"], "epochs is 0"),
         (["seed=-1"], "seed is -1"),
+        (["seed=9007199254740993"], "seed is 9007199254740993"),
         (["loss=triplet"], "loss is 'triplet'; give one of: contrastive"),
         (["loss=hard", "k=3"], "give exactly one of them"),
         (["loss=hard", "alpha=1.5"], "alpha is 1.5"),

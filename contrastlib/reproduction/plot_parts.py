@@ -262,11 +262,12 @@ def gap_note(data: pd.DataFrame) -> list[str]:
 
 
 def pad_limits(axes: Axes, data: pd.DataFrame, others: Iterable[float] = ()) -> None:
-    """Limits around every seed and all other values, and around the intervals unless they are far
-    wider.
+    """Limits around every seed, every borrowed interval and all other values, and around the other
+    intervals unless they are far wider.
     """
+    borrowed = data[data["borrowed"]]  # they rest on many runs, so none is wide by luck
     values = [value for found in data["values"] for value in found]
-    values += [value for value in others if pd.notna(value)]
+    values += [value for value in [*borrowed["low"], *borrowed["high"], *others] if pd.notna(value)]
     if not values:
         return
     bottom = min(values)
