@@ -65,10 +65,19 @@ def metric(record: dict, measure: Measure) -> float:
     return record["metrics"][measure]
 
 
+# Figures ask for the same runs many times, so what names them is worked out once.
+
+
 @functools.cache
-def id_of(recipe: Recipe) -> str:
-    """`run_id`, worked out once for each recipe: a figure asks for the same ones many times."""
-    return run_id(recipe)
+def recipe_of(base: Recipe, cell: Cell) -> Recipe:
+    """The recipe of a cell."""
+    return grids.cell(base, *cell)
+
+
+@functools.cache
+def id_of(recipe: Recipe, seed: int) -> str:
+    """The name of a recipe's run with a seed."""
+    return run_id(replace(recipe, seed=seed))
 
 
 class Runs:
@@ -91,7 +100,7 @@ class Runs:
         """The records of a recipe, finished or diverged, by seed."""
         found = {}
         for seed in self.seeds:
-            record = self.by_id.get(id_of(replace(recipe, seed=seed)))
+            record = self.by_id.get(id_of(recipe, seed))
             if record is not None:
                 found[seed] = record
         return found
@@ -99,7 +108,7 @@ class Runs:
     def cell(self, cell: Cell) -> dict[int, dict]:
         """The records of a cell, finished or diverged, by seed."""
         if cell not in self.cells:
-            self.cells[cell] = self.of(grids.cell(self.base, *cell))
+            self.cells[cell] = self.of(recipe_of(self.base, cell))
         return self.cells[cell]
 
     def finished(self, cell: Cell) -> dict[int, dict]:
