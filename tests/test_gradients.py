@@ -230,3 +230,5 @@ def test_half_precision_at_a_small_temperature_and_with_many_negatives():
 def test_tau_for_refuses_a_range_that_is_none():
     with pytest.raises(ValueError, match=r"lowest is 10.0 and highest 0.001; give two"):
         tau_for(torch.rand(2, 5), 0.3, lowest=10.0, highest=1e-3)
+    with pytest.raises(ValueError, match=r"lowest is 0.1 and highest 0.1; give two"):
+        tau_for(torch.rand(2, 5), 0.3, lowest=0.1, highest=0.1)

@@ -392,6 +392,19 @@ def test_lists_to_ignore_that_make_no_sense():
                 module(features, keys, **arguments, ignore=ignore)
 
 
+def test_one_negative_is_enough():
+    features, keys, arguments = scene("bank")
+    positive = arguments["positive"]
+    all_but_one = torch.arange(KEYS).expand(ANCHORS, KEYS).clone()
+    all_but_one[torch.arange(ANCHORS), positive] = -1
+    only = (positive + 1) % KEYS
+    all_but_one[torch.arange(ANCHORS), only] = -1
+    found = losses.ContrastiveLoss(0.1)(features, keys, **arguments, ignore=all_but_one)
+    s_pos = (features * keys[positive]).sum(dim=1)
+    s_neg = (features * keys[only]).sum(dim=1)[:, None]
+    torch.testing.assert_close(found, losses.contrastive(s_pos, s_neg, 0.1).mean())
+
+
 def test_elsewhere_an_anchor_without_negatives_gives_no_nan(monkeypatch):
     """On a GPU nobody looks; the loss of such an anchor is that of no negative at all."""
     monkeypatch.setattr("contrastlib.checks.readable", lambda tensor: False)

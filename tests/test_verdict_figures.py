@@ -88,8 +88,12 @@ def test_the_grid_shows_what_the_table_says(judged):
     assert not shown
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(WORDS)
+    star = {"small": "", "desk": "*"}
     for scale, title in table.columns:
-        assert f"{scale}, {title}" in words(figure)
+        assert f"{scale}{star[scale]}, {title}" in words(figure)
+    assert axes.get_xlabel() == "* One seed, its interval borrowed from small."
+    (small_alone,) = verdict_grid({"small": judged["small"]}).axes
+    assert "*" not in words(small_alone.figure)
 
 
 def test_forest_numbers_are_the_primary_effects(judged):

@@ -15,7 +15,7 @@ from contrastlib.reproduction.plotting import BLUE, GREY, ORANGE
 from contrastlib.reproduction.run_index import SCALES
 from contrastlib.training.recipes import Recipe, run_id
 
-__all__ = ["draw", "numbers", "registered"]
+__all__ = ["draw", "left_side", "numbers", "probes", "registered"]
 
 WHAT_IS_CHANGED = {
     "small": "nothing, for comparison",
@@ -53,7 +53,7 @@ def registered(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
             "0.2 and 0.3 minus 0.07, points": "",
         }
         if name != "batch-norm":
-            effects = left_side(probes_of(curve_recipes(name, dataset), by_id))
+            effects = left_side(probes(records, name, dataset))
             rows[name]["0.2 and 0.3 minus 0.07, points"] = in_words(effects)
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -63,10 +63,12 @@ def finished(records: list[dict]) -> dict[str, dict]:
     return {record["id"]: record for record in records if record["status"] == "finished"}
 
 
-def left_side(probes: pd.DataFrame) -> pd.Series:
-    """The left side of the inverted U, in points, of each seed that has all three temperatures."""
-    probes = probes[[0.07, 0.2, 0.3]].dropna()
-    return 100 * ((probes[0.2] + probes[0.3]) / 2 - probes[0.07])
+def left_side(found: pd.DataFrame) -> pd.Series:
+    """The left side of the inverted U, from `probes`, of each seed that has all three
+    temperatures.
+    """
+    found = found[[0.07, 0.2, 0.3]].dropna()
+    return (found[0.2] + found[0.3]) / 2 - found[0.07]
 
 
 def in_words(effects: pd.Series) -> str:
@@ -110,13 +112,12 @@ def numbers(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
     A row for each curve ("small" or a registered grid) and temperature: mean, seeds (how many) and
     values (each seed's); paper, the same of Table 1.
     """
-    by_id = finished(records)
     printed = table1(dataset, "probe")
     rows = []
     for name in ("small", *(grid for shown in QUESTIONS.values() for grid in shown)):
-        probes = probes_of(curve_recipes(name, dataset), by_id)
-        for tau in probes.columns:
-            values = tuple(100 * (probes[tau] - probes[AT]).dropna())
+        found = probes(records, name, dataset)
+        for tau in found.columns:
+            values = tuple((found[tau] - found[AT]).dropna())
             mean = sum(values) / len(values) if values else np.nan
             row = {"curve": name, "tau": tau, "mean": mean, "seeds": len(values), "values": values}
             row["paper"] = np.nan
@@ -126,14 +127,17 @@ def numbers(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def probes_of(recipes: list[Recipe], by_id: dict[str, dict]) -> pd.DataFrame:
-    """The probe of each recipe's run: a row for each seed, a column for each temperature."""
-    probes: dict[float, dict[int, float]] = {}
-    for recipe in sorted(recipes, key=lambda recipe: recipe.tau):
+def probes(records: list[dict], name: str, dataset: str = "cifar10") -> pd.DataFrame:
+    """The probe of "small" or of a registered grid, ordinary loss, in per cent: a row for each
+    seed, a column for each temperature, NaN where a run is missing.
+    """
+    by_id = finished(records)
+    columns: dict[float, dict[int, float]] = {}
+    for recipe in sorted(curve_recipes(name, dataset), key=lambda recipe: recipe.tau):
         record = by_id.get(run_id(recipe))
-        value = np.nan if record is None else record["metrics"]["probe"]
-        probes.setdefault(recipe.tau, {})[recipe.seed] = value
-    return pd.DataFrame(probes)
+        value = np.nan if record is None else 100 * record["metrics"]["probe"]
+        columns.setdefault(recipe.tau, {})[recipe.seed] = value
+    return pd.DataFrame(columns)
 
 
 def draw(records: list[dict], dataset: str = "cifar10") -> Figure:

@@ -91,8 +91,14 @@ LABELS_FROM = -7.3  # where the claims' names begin, in columns before the first
 
 
 def verdict_grid(judged: JudgedByScale) -> Figure:
-    """The words of `verdict_table` as coloured signs, with a legend of the five."""
+    """The words of `verdict_table` as coloured signs, with a legend of the five. A star marks the
+    scales whose verdicts rest on one seed and a borrowed interval.
+    """
     table = verdict_table(judged)
+    starred = set()
+    for scale, found in judged.items():
+        if any(one.found.how == "borrowed" for one in found):
+            starred.add(scale)
     rows = len(table)
     columns = list(table.columns)
     figure = Figure(figsize=(plot_parts.WIDTH, 1.9 + 0.3 * rows), layout="constrained")
@@ -105,10 +111,11 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
             colour, sign = SIGNS[table.loc[claim, column]]
             draw_sign(axes, place, row, colour, sign, large=column[1] == "overall")
     for place, (scale, title) in enumerate(columns):
+        star = "*" if scale in starred else ""
         axes.text(
             place,
             -0.75,
-            f"{scale}, {title}",
+            f"{scale}{star}, {title}",
             rotation=60,
             ha="left",
             va="bottom",
@@ -119,6 +126,10 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
     figure.legend(
         handles, WORDS, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
     )
+    if starred:
+        axes.set_xlabel(
+            "* One seed, its interval borrowed from small.", loc="left", fontsize="small"
+        )
     return figure
 
 
