@@ -448,7 +448,7 @@ def test_every_check_belongs_to_one_exercise_and_every_mention_exists():
         inside = []
         for _, text in found.values():
             inside += re.findall(
-                r"`from contrastlib.teaching.exercises import (check_\w+)` and `\1\(\w+\)`", text
+                r"`from contrastlib.teaching.exercises import (check_\w+)`, then `\1\(\w+\)`", text
             )
         assert set(re.findall(r"\bcheck_\w+", prose)) == set(inside)
         mentions += inside
