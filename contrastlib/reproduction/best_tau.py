@@ -76,11 +76,15 @@ def in_words(effects: pd.Series) -> str:
     if len(effects) == 0:
         return "not run"
     if len(effects) == 1:
-        text = f"{effects.iloc[0]:+.1f} (one seed)"
-    else:
-        each = ", ".join(f"{effect:+.1f}" for effect in effects)
-        text = f"{effects.mean():+.1f} (seeds: {each})"
-    return text.replace("-", "−")
+        return f"{signed(effects.iloc[0])} (one seed)"
+    each = ", ".join(signed(effect) for effect in effects)
+    return f"{signed(effects.mean())} (seeds: {each})"
+
+
+def signed(points: float) -> str:
+    """A number to one digit, with its sign."""
+    rounded = round(points, 1) + 0.0  # or a small negative one would be -0.0
+    return f"{rounded:+.1f}".replace("-", "−")
 
 
 def at_the_middle(name: str, dataset: str) -> list[Recipe]:
