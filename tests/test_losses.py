@@ -417,11 +417,14 @@ def test_kth_largest_is_a_sort(path):
         s = (
             torch.randn(30, columns, generator=torch.Generator().manual_seed(k)).mul(50).round()
         )  # with ties
-        found = numerics.kth_largest(s if path == "cpu" else s.as_subclass(Elsewhere), k)
+        there = s if path == "cpu" else s.as_subclass(Elsewhere)
+        found = numerics.kth_largest(there, k).as_subclass(torch.Tensor)
+        ordered = s.sort(dim=1, descending=True).values
         assert found.shape == (30, 1)
-        assert torch.equal(
-            found.as_subclass(torch.Tensor)[:, 0], s.sort(dim=1, descending=True).values[:, k - 1]
-        )
+        assert torch.equal(found[:, 0], ordered[:, k - 1])
+        k_each = 1 + torch.arange(30)[:, None] % k
+        found = numerics.kth_largest(there, k, k_each).as_subclass(torch.Tensor)
+        assert torch.equal(found, ordered.gather(1, k_each - 1))
 
 
 def test_kth_largest_selects_among_few(monkeypatch):

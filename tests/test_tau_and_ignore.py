@@ -392,6 +392,25 @@ def test_lists_to_ignore_that_make_no_sense():
                 module(features, keys, **arguments, ignore=ignore)
 
 
+def test_one_tau_serves_every_block_of_anchors(monkeypatch):
+    monkeypatch.setattr("contrastlib.numerics.BLOCK_ELEMENTS", 4 * KEYS)
+    features, keys, arguments = scene("bank")
+    tau = torch.tensor(0.2, dtype=torch.float64)
+    found = losses.HardContrastiveLoss(tau, k=5)(features, keys, **arguments)
+    torch.testing.assert_close(
+        found, losses.HardContrastiveLoss(0.2, k=5)(features, keys, **arguments)
+    )
+
+
+def test_ignored_keys_in_half_precision_are_added_up_in_that_of_the_features():
+    features, keys, arguments = scene("bank", torch.float32)
+    keys = keys.bfloat16()
+    ignore = (arguments["positive"][:, None] + torch.arange(1, KEYS // 2)) % KEYS
+    found = losses.SimpleLoss()(features, keys, **arguments, ignore=ignore)
+    wide = losses.SimpleLoss()(features, keys.float(), **arguments, ignore=ignore)
+    torch.testing.assert_close(found, wide, rtol=1e-5, atol=1e-6)
+
+
 def test_one_negative_is_enough():
     features, keys, arguments = scene("bank")
     positive = arguments["positive"]
