@@ -15,6 +15,7 @@ def test_the_pictures_are_made_the_same_twice_and_leave_no_trace(tmp_path):
     svg, png, verdicts = first
     assert b"<svg" in svg
     assert b"<svg" in verdicts
+    assert b"#ffffff" not in verdicts  # it stands on the dark theme, too
     assert int.from_bytes(png[16:20]) == 1200  # pixels wide, as sites that show links want them
 
 

@@ -402,6 +402,7 @@ def test_one_tau_serves_every_block_of_anchors(monkeypatch):
     )
 
 
+@pytest.mark.filterwarnings("ignore:keys is not made of unit vectors")
 def test_ignored_keys_in_half_precision_are_added_up_in_that_of_the_features():
     features, keys, arguments = scene("bank", torch.float32)
     keys = keys.bfloat16()

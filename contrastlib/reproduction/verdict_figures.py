@@ -104,7 +104,7 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
     figure = Figure(figsize=(plot_parts.WIDTH, 1.9 + 0.3 * rows), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(LABELS_FROM, len(columns) - 0.4), ylim=(rows - 0.4, -0.7), xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    axes.set_axis_off()
     for row, claim in enumerate(table.index):
         axes.text(LABELS_FROM, row, f"{claim}  {SHORT[claim]}", va="center", fontsize="small")
         for place, column in enumerate(columns):
@@ -122,14 +122,13 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
             fontsize="small",
             rotation_mode="anchor",
         )
+    if starred:
+        note = "* One seed, its interval borrowed from small."
+        axes.text(LABELS_FROM, rows - 0.2, note, va="top", fontsize="small")
     handles = [sign_handle(word) for word in WORDS]
     figure.legend(
         handles, WORDS, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
     )
-    if starred:
-        axes.set_xlabel(
-            "* One seed, its interval borrowed from small.", loc="left", fontsize="small"
-        )
     return figure
 
 
