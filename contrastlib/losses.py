@@ -134,7 +134,7 @@ def hard_negatives(s_neg: Tensor, *, alpha: float | None = None, k: int | None =
     most = number_kept(s_neg.shape[1], alpha, k)
     check_kept(k, negatives)
     if alpha is None:
-        threshold = s_neg.topk(k, dim=1, sorted=False).values.amin(dim=1, keepdim=True)  # [B, 1]
+        threshold = s_neg.topk(k, dim=1).values.amin(dim=1, keepdim=True)  # [B, 1]
     else:
         rank = number_kept_of_each(negatives, alpha)[:, None]  # [B, 1]
         threshold = s_neg.topk(most, dim=1).values.gather(1, rank - 1)  # [B, 1]

@@ -445,7 +445,11 @@ def queue_of_seven():
         (ValueError, "momentum is 1.1", lambda: MemoryBank(N, D, 1.1)),
         (ValueError, "momentum is nan", lambda: MemoryBank(N, D, float("nan"))),
         (TypeError, "momentum is '0.5'", lambda: MemoryBank(N, D, "0.5")),
-        (ValueError, "from 3 to 20", lambda: MemoryBank(N, D).keys_for(torch.tensor([3, N]))),
+        (
+            ValueError,
+            "from 3 to 20.*, or make the bank with n = the number of training images$",
+            lambda: MemoryBank(N, D).keys_for(torch.tensor([3, N])),
+        ),
         (
             ValueError,
             "from -1 to 3",
