@@ -466,7 +466,6 @@ def test_off_the_cpu_a_chunk_of_points_is_as_large_as_memory_allows():
     assert metrics.point_chunk(torch.empty(3, 128)) == metrics.POINT_CHUNK
 
 
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory's highest mark from /proc")
 @pytest.mark.parametrize("name", ["uniformity", "tolerance"])
 def test_memory_at_fifty_thousand_points(name):
