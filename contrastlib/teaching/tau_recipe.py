@@ -31,9 +31,11 @@ def share_effective(record: dict, epoch: int | None = None) -> float:
 
     record: of a run with the memory bank, whose anchors have all other images as negatives.
     """
-    epochs = record["history"]["effective_negatives"]
-    effective = epochs[-1 if epoch is None else epoch - 1]
-    return effective / (record["recipe"]["limit"] - 1)
+    by_epoch = record["history"]["effective_negatives"]
+    if epoch is None:
+        epoch = len(by_epoch)
+    negatives = record["recipe"]["limit"] - 1
+    return by_epoch[epoch - 1] / negatives
 
 
 def mean_share(runs: Runs, tau: float, epoch: int | None = None) -> float:
@@ -68,8 +70,8 @@ def follow(runs: Runs, start: float, *, epochs: int = 50, measure: str = "probe"
             tau = nearest(tau / 2)
     trained = {nearest(tau / 2), tau, nearest(2 * tau)}
     while True:
-        best = max(trained, key=lambda tau: mean_accuracy(runs, tau, measure))
-        beside = set()
+        best = max(trained, key=lambda known: mean_accuracy(runs, known, measure))
+        beside = set()  # what the bracket lacks where its best lies at an end
         if best == min(trained):
             beside.add(nearest(best / 2))
         if best == max(trained):
