@@ -38,6 +38,10 @@ REGISTERED = {  # run ids, seed by seed, as they were on the day of the registra
         ab2b07c91d52 8388ff712da6 a3c2e4189adf ef81c1f12f32 1d5c38fe2f4d bcc93a4dbb29
         418197e607d1 8e9dc553b3ad d4ce774f4c50 1a4897216e17 4a75b36e32a4 a8ed7748d04d
     """,
+    "paper-probe": """
+        e2808700ff22 d32873c0cac4 80ada6dcf81d d9e4c95c0375 cd120cf76947 dd525b38244f
+        4205a0ba7a74 a623fffba032 d7e7aeb4a195 2001bb3b160c 6d115024881e 6cf566fc1e05
+    """,
     "oracle": """
         266eb1357dd8 f532c5de344c 904f405fdaf2 aef4cde3015a aa457ea0059a e9e346f918ef c10b1213ec5b
         8a2cb4aaee0d e27aa80635a8 3fcf94f7ab61 3426ba74c2e4 a75b70477502 19784977fd60 cb1b1171aaec

@@ -2,6 +2,7 @@
 as a table and as a figure.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contrastlib.reproduction import grids, plot_parts
+from contrastlib.reproduction.judging import Measured
 from contrastlib.reproduction.paper_table import table1
 from contrastlib.reproduction.plotting import BLUE, GREY, ORANGE
-from contrastlib.reproduction.run_index import SCALES
+from contrastlib.reproduction.run_index import SCALES, label
+from contrastlib.reproduction.verdicts import Estimate, Part, estimate
 from contrastlib.training.recipes import Recipe, run_id
 
-__all__ = ["draw", "left_side", "numbers", "probes", "registered"]
+__all__ = ["draw", "effect", "left_of", "left_side", "numbers", "probes", "registered"]
+
+CurvePoint = tuple[str, float]  # "small" or a registered grid, and a temperature
 
 WHAT_IS_CHANGED = {
     "small": "nothing, for comparison",
@@ -25,12 +30,14 @@ WHAT_IS_CHANGED = {
     "width-32": "32 channels",
     "whole-batch": "all images, keys from the batch",
     "width-64": "64 channels",
+    "paper-probe": "read by the paper's probe",
 }
 QUESTIONS = {  # a panel each, and the grids whose curves it shows
     "the step": ("scaled-lr",),
     "the images": ("desk",),
     "the network": ("width-32", "width-64"),
     "the keys": ("whole-batch",),
+    "the probe": ("paper-probe",),
 }
 AT = 0.3  # the temperature whose probe the curves are measured from
 
@@ -69,6 +76,28 @@ def left_side(found: pd.DataFrame) -> pd.Series:
     """
     found = found[[0.07, 0.2, 0.3]].dropna()
     return (found[0.2] + found[0.3]) / 2 - found[0.07]
+
+
+def left_of(name: str) -> dict[CurvePoint, float]:
+    """The left side of one curve, as weights for `effect`."""
+    return {(name, 0.2): 0.5, (name, 0.3): 0.5, (name, 0.07): -1.0}
+
+
+def effect(
+    records: list[dict], weights: Mapping[CurvePoint, float], dataset: str = "cifar10"
+) -> Estimate:
+    """A weighted sum of mean probes, each a share of one, with its interval: for example one curve
+    minus another at one temperature.
+
+    The variance between seeds is that of `small`, since no registered grid has enough seeds for a
+    variance of its own (see `verdicts`).
+    """
+    values = {}
+    for name, tau in weights:
+        values[label((name, tau))] = probes(records, name, dataset)[tau] / 100
+    small = Measured(records, SCALES["small"].recipe(dataset))
+    part = Part("C10", "a weighted sum of probes", "probe", weights)
+    return estimate(part, pd.DataFrame(values), small.spread("probe"), None)
 
 
 def in_words(effects: pd.Series) -> str:
