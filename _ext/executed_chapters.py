@@ -4,6 +4,7 @@ import ast
 
 import nbformat
 from book_files import ROOT, chapters, source
+from minus_signs import with_minus
 from plain_markdown import ROLE
 
 
@@ -41,5 +42,5 @@ def shown(glued: dict, body: str) -> str:
     """A value in the format that stands after its name."""
     name, _, form = body.partition(":")
     if form:
-        return format(glued[name], form)
+        return with_minus(format(glued[name], form))
     return str(glued[name])

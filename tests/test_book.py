@@ -312,6 +312,14 @@ def pictures(outputs, kind):
     return sum(kind in output.get("data", {}) for output in outputs)
 
 
+def test_negative_numbers_in_the_text_have_minus_signs():
+    pasted = []
+    for name in PAGES:
+        pasted += re.findall(r'class="pasted-text">([^<]*)', (HTML / name).read_text())
+    assert len([number for number in pasted if number.startswith("−")]) > 5
+    assert not [number for number in pasted if number.startswith("-")]
+
+
 def test_search_finds_the_temperature(look, site):
     with opened(look, site + "search.html?q=temperature") as (page, problems):
         page.wait_for_selector("#search-results li a[href*='temperature.html']", timeout=5000)
