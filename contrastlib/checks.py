@@ -184,7 +184,7 @@ def check_one_of(alpha: float | None, k: int | None) -> None:
             raise ValueError(
                 f"alpha is {alpha}; it must lie in (0, 1]: it is the share of the negatives to keep"
             )
-    elif isinstance(k, bool) or not isinstance(k, int):
+    elif isinstance(k, bool) or not isinstance(k, Integral):
         raise TypeError(
             f"k is {k!r}, a {type(k).__name__}; give a whole number of negatives, such as 4095"
         )
@@ -340,7 +340,7 @@ def check_labels(name: str, labels: Tensor, points_name: str, points: Tensor) ->
 
 def check_count(name: str, value: int, low: int = 1, high: float = math.inf, why: str = "") -> None:
     """Refuse anything but a whole number from low to high."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(
             f"{name} is {value!r}, a {type(value).__name__}; give a whole number of at least {low}"
         )

@@ -3,7 +3,9 @@ bad input.
 """
 
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -526,6 +528,19 @@ def test_alpha_and_k(alpha, k, error, words):
     ):
         with pytest.raises(error, match=words):
             call()
+
+
+def test_k_may_be_a_whole_number_of_numpy():
+    s_pos, s_neg = similarities()
+    k = np.int64(3)
+    assert torch.equal(
+        hard_contrastive(s_pos, s_neg, 0.1, k=k), hard_contrastive(s_pos, s_neg, 0.1, k=3)
+    )
+    f = unit_vectors(4)
+    keys = unit_vectors(10)
+    rows = torch.arange(4)
+    for kind in (partial(HardContrastiveLoss, 0.1), HardSimpleLoss):
+        assert torch.equal(kind(k=k)(f, keys, rows), kind(k=3)(f, keys, rows))
 
 
 def test_k_beyond_the_negatives():

@@ -9,6 +9,7 @@ import warnings
 from types import SimpleNamespace
 
 import mpmath
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -674,3 +675,9 @@ def test_neighbours_take_one_temperature():
     labels = torch.arange(8) % 2
     with pytest.raises(TypeError, match="give a number above 0"):
         metrics.knn_accuracy(z, labels, z, labels, k=3, tau=torch.tensor([0.1, 0.2, 0.3]))
+
+
+def test_whole_numbers_may_be_numpys():
+    assert uniformity_ceiling(np.int64(128)) == uniformity_ceiling(128)
+    _, top = neighbour_profile(UNIT, UNIT, LABELS, k=np.int64(2))
+    assert top.shape == (len(UNIT), 2)
