@@ -94,3 +94,17 @@ def test_a_share_is_of_the_other_images():
     record = {"history": {"effective_negatives": [50.0, 5.0]}, "recipe": {"limit": 101}}
     assert tau_recipe.share_effective(record) == 0.05
     assert tau_recipe.share_effective(record, 1) == 0.5
+
+
+def test_the_band_on_all_images():
+    """What the chapter says of the runs that were made after the band had been chosen."""
+    runs = Runs(RECORDS, recipes.desk("cifar10"))
+    shares = {}
+    accuracies = {}
+    for tau in (0.07, 0.2, 0.3, 1.0):
+        for record in runs.finished(("contrastive", tau)).values():
+            shares[tau] = record["history"]["effective_negatives"][49] / 49_999
+            accuracies[tau] = record["metrics"]["probe"]
+    assert max(accuracies, key=accuracies.get) == 0.2
+    assert tau_recipe.FEWEST < shares[0.07] < shares[0.2] < tau_recipe.MOST < shares[0.3]
+    assert accuracies[0.3] > accuracies[0.07] + 0.02

@@ -2,6 +2,7 @@
 as a table and as a figure.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,55 +14,58 @@ from matplotlib.figure import Figure
 from contrastlib.reproduction import grids, plot_parts
 from contrastlib.reproduction.judging import Measured
 from contrastlib.reproduction.paper_table import table1
-from contrastlib.reproduction.plotting import BLUE, GREY, ORANGE
+from contrastlib.reproduction.plotting import AMBER, BLUE, GREEN, GREY, ORANGE, RED
 from contrastlib.reproduction.run_index import SCALES, label
 from contrastlib.reproduction.verdicts import Estimate, Part, estimate
 from contrastlib.training.recipes import Recipe, run_id
 
-__all__ = ["draw", "effect", "left_of", "left_side", "numbers", "probes", "registered"]
+__all__ = ["draw", "effect", "left_of", "numbers", "probes", "registered"]
 
 CurvePoint = tuple[str, float]  # "small" or a registered grid, and a temperature
 
 WHAT_IS_CHANGED = {
     "small": "nothing, for comparison",
-    "scaled-lr": "learning rate in proportion to tau",
-    "batch-norm": "untrained, batch statistics only",
-    "desk": "all images, the paper's protocol",
-    "width-32": "32 channels",
-    "whole-batch": "all images, keys from the batch",
-    "width-64": "64 channels",
     "paper-probe": "read by the paper's probe",
+    "desk": "all images, the paper's protocol",
+    "scaled-lr": "learning rate in proportion to tau",
+    "width-32": "32 channels",
+    "width-64": "64 channels",
+    "whole-batch": "all images, keys from the batch",
 }
 QUESTIONS = {  # a panel each, and the grids whose curves it shows
+    "the probe and the scale": ("paper-probe", "desk"),
     "the step": ("scaled-lr",),
-    "the images": ("desk",),
     "the network": ("width-32", "width-64"),
     "the keys": ("whole-batch",),
-    "the probe": ("paper-probe",),
+}
+STYLES = {  # colour and marker of each grid
+    "paper-probe": (BLUE, "s"),
+    "desk": (ORANGE, "^"),
+    "scaled-lr": (GREEN, "v"),
+    "width-32": (RED, "P"),
+    "width-64": (AMBER, "X"),
+    "whole-batch": (BLUE, "h"),
 }
 AT = 0.3  # the temperature whose probe the curves are measured from
 
 
 def registered(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
-    """The registered grids: how many of their runs are finished, and the left side of their curve,
-    the probe at 0.2 and 0.3 minus that at 0.07, in points: the mean, and each seed that has all
-    three. In the first row the runs of `small`, of which each grid changes one thing.
+    """The registered grids over temperature: how many of their runs are finished, and the left side
+    of their curve, the probe at 0.2 and 0.3 minus that at 0.07, in points, with its interval. In
+    the first row the runs of `small`, of which each grid changes one thing.
     """
     by_id = finished(records)
     rows = {}
-    for name in ("small", *grids.REGISTERED):
+    for name, changed in WHAT_IS_CHANGED.items():
         recipes = small_curve(dataset)
         if name != "small":
             recipes = grids.grid(name, settings=[f"dataset={dataset}"])
         done = [recipe for recipe in recipes if run_id(recipe) in by_id]
         rows[name] = {
-            "what is changed": WHAT_IS_CHANGED[name],
+            "what is changed": changed,
             "runs finished": f"{len(done)} of {len(recipes)}",
-            "0.2 and 0.3 minus 0.07, points": "",
+            "left side, points": in_words(effect(records, left_of(name), dataset)),
         }
-        if name != "batch-norm":
-            effects = left_side(probes(records, name, dataset))
-            rows[name]["0.2 and 0.3 minus 0.07, points"] = in_words(effects)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -70,44 +74,42 @@ def finished(records: list[dict]) -> dict[str, dict]:
     return {record["id"]: record for record in records if record["status"] == "finished"}
 
 
-def left_side(found: pd.DataFrame) -> pd.Series:
-    """The left side of the inverted U, from `probes`, of each seed that has all three
-    temperatures.
-    """
-    found = found[[0.07, 0.2, 0.3]].dropna()
-    return (found[0.2] + found[0.3]) / 2 - found[0.07]
-
-
 def left_of(name: str) -> dict[CurvePoint, float]:
     """The left side of one curve, as weights for `effect`."""
     return {(name, 0.2): 0.5, (name, 0.3): 0.5, (name, 0.07): -1.0}
 
 
 def effect(
-    records: list[dict], weights: Mapping[CurvePoint, float], dataset: str = "cifar10"
+    records: list[dict],
+    weights: Mapping[CurvePoint, float],
+    dataset: str = "cifar10",
+    measure: str = "probe",
 ) -> Estimate:
-    """A weighted sum of mean probes, each a share of one, with its interval: for example one curve
-    minus another at one temperature.
+    """A weighted sum of mean accuracies, each a share of one, with its interval: for example one
+    curve minus another at one temperature.
 
-    The variance between seeds is that of `small`, since no registered grid has enough seeds for a
-    variance of its own (see `verdicts`).
+    measure: "probe", "probe_lbfgs" (logistic regression) or "knn". The variance
+    between seeds is that of `small`, since no registered grid has enough seeds for a variance of
+    its own (see `verdicts`).
     """
     values = {}
     for name, tau in weights:
-        values[label((name, tau))] = probes(records, name, dataset)[tau] / 100
+        values[label((name, tau))] = probes(records, name, dataset, measure)[tau] / 100
     small = Measured(records, SCALES["small"].recipe(dataset))
-    part = Part("C10", "a weighted sum of probes", "probe", weights)
-    return estimate(part, pd.DataFrame(values), small.spread("probe"), None)
+    spread = small.spread("knn" if measure == "knn" else "probe")
+    part = Part("C10", "a weighted sum of accuracies", measure, weights)
+    return estimate(part, pd.DataFrame(values), spread, None)
 
 
-def in_words(effects: pd.Series) -> str:
-    """A mean, and each seed's effect in brackets."""
-    if len(effects) == 0:
+def in_words(found: Estimate) -> str:
+    """An effect in points, its interval where it has one, and its seeds."""
+    if found.seeds == 0:
         return "not run"
-    if len(effects) == 1:
-        return f"{signed(effects.iloc[0])} (one seed)"
-    each = ", ".join(signed(effect) for effect in effects)
-    return f"{signed(effects.mean())} (seeds: {each})"
+    said = signed(100 * found.effect)
+    if math.isfinite(found.error):
+        said += f" ({signed(100 * found.low)} to {signed(100 * found.high)})"
+    seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
+    return f"{said}, {seeds}"
 
 
 def signed(points: float) -> str:
@@ -160,17 +162,26 @@ def numbers(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def probes(records: list[dict], name: str, dataset: str = "cifar10") -> pd.DataFrame:
-    """The probe of "small" or of a registered grid, ordinary loss, in per cent: a row for each
-    seed, a column for each temperature, NaN where a run is missing.
+def probes(
+    records: list[dict], name: str, dataset: str = "cifar10", measure: str = "probe"
+) -> pd.DataFrame:
+    """The probe, or another accuracy, of "small" or of a registered grid, ordinary loss, in per
+    cent: a row for each seed, a column for each temperature, NaN where a run is missing.
     """
     by_id = finished(records)
     columns: dict[float, dict[int, float]] = {}
     for recipe in sorted(curve_recipes(name, dataset), key=lambda recipe: recipe.tau):
         record = by_id.get(run_id(recipe))
-        value = np.nan if record is None else 100 * record["metrics"]["probe"]
+        value = np.nan if record is None else 100 * accuracy(record, measure)
         columns.setdefault(recipe.tau, {})[recipe.seed] = value
     return pd.DataFrame(columns)
+
+
+def accuracy(record: dict, measure: str) -> float:
+    """A run's accuracy. What was read by logistic regression alone has that as its probe."""
+    if measure == "probe_lbfgs" and record["recipe"]["probe"] == "lbfgs":
+        measure = "probe"
+    return record["metrics"][measure]
 
 
 def draw(records: list[dict], dataset: str = "cifar10") -> Figure:
@@ -201,8 +212,8 @@ def draw_question(axes: Axes, data: pd.DataFrame, title: str) -> None:
     printed = small.dropna(subset="paper")
     style = {"color": GREY, "marker": "D", "markerfacecolor": "none", "linestyle": plot_parts.GAP}
     axes.plot(printed["tau"], printed["paper"], label="paper", **style)
-    styles = ((BLUE, "s"), (ORANGE, "^"))
-    for name, (colour, marker) in zip(QUESTIONS[title], styles, strict=False):
+    for name in QUESTIONS[title]:
+        colour, marker = STYLES[name]
         draw_curve(axes, data[data["curve"] == name], colour, marker, name)
     axes.set_title(title, fontsize="medium")
     axes.set_ylabel(f"probe minus\nthat at {AT:g} (points)")

@@ -87,7 +87,7 @@ def datasets_with_runs(primary: list[Judged]) -> list[str]:
     return list(dict.fromkeys(found)) or ["cifar10"]
 
 
-LABELS_FROM = -7.3  # where the claims' names begin, in columns before the first
+LABELS_FROM = -7.9  # where the claims' names begin, in columns before the first
 
 
 def verdict_grid(judged: JudgedByScale) -> Figure:
