@@ -527,6 +527,14 @@ def test_what_the_text_says_of_the_probes(records):
         for measure in ("probe", "probe_lbfgs"):
             by_both.append(best_tau.probes(records, "desk", measure=measure)[tau].mean())
         assert abs(by_both[0] - by_both[1]) < 0.2  # they nearly agree
+    middle = {("paper-probe", 0.1): 1.0, ("paper-probe", 0.2): -0.5, ("paper-probe", 0.3): -0.5}
+    by_logistic = best_tau.effect(records, middle, measure="probe_lbfgs")
+    by_paper = best_tau.effect(records, middle)
+    assert by_logistic.low > 0
+    assert 0 < by_paper.effect < by_logistic.effect / 2  # most of the lead is gone
+    for grid in ("small", "desk"):
+        found = best_tau.effect(records, best_tau.left_of(grid), measure="knn")
+        assert found.high < 0  # neighbours prefer 0.07
     before = {"probe": "paper-probe", "probe_lbfgs": "small"}
     for measure, grid in before.items():
         rise = dict(best_tau.left_of("desk"))
