@@ -88,9 +88,9 @@ def effect(
     """A weighted sum of mean accuracies, each a share of one, with its interval: for example one
     curve minus another at one temperature.
 
-    measure: "probe", "probe_lbfgs" (logistic regression) or "knn". The variance
-    between seeds is that of `small`, since no registered grid has enough seeds for a variance of
-    its own (see `verdicts`).
+    measure: "probe", "probe_lbfgs" (logistic regression) or "knn". The variance between seeds is
+    that of `small`, since no registered grid has enough seeds for a variance of its own (see
+    `verdicts`).
     """
     values = {}
     for name, tau in weights:
