@@ -10,12 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import measured, random_run, words
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 from scipy import stats
 
 from contrastlib.__main__ import main
-from contrastlib.reproduction import ablations, figures, grids, paper_table, tables, write_figures
+from contrastlib.reproduction import (
+    ablations,
+    figures,
+    grids,
+    paper_table,
+    tables,
+    themes,
+    write_figures,
+)
 from contrastlib.reproduction.claims import CLAIMS
 from contrastlib.reproduction.judging import pooled_cells
 from contrastlib.reproduction.names import NAMES, UNITS
@@ -217,7 +226,7 @@ def test_the_dark_drawing_is_the_light_one_in_other_ink(written):
     for path in written[0].glob("*-light.svg"):
         light = path.read_text()
         dark = path.with_name(path.name.replace("light", "dark")).read_text()
-        for before, after in zip(*write_figures.THEMES.values(), strict=True):
+        for before, after in zip(*themes.THEMES.values(), strict=True):
             assert before not in dark
             assert light.count(before) == dark.count(after)
 
@@ -233,12 +242,38 @@ def contrast(first, second):
     return max(ratio, 1 / ratio)
 
 
-@pytest.mark.parametrize("theme", write_figures.THEMES)
-def test_text_is_legible_on_each_theme(theme, records):
-    ground = write_figures.THEMES[theme][1]
-    for number in NUMBERS:
-        with mpl.style.context(write_figures.look(theme)):
+def pixels(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_recoloured_figure_is_the_same_as_one_drawn_in_the_dark_style(number, records):
+    base, light = themes.light_style()
+    swap = dict(zip(*themes.THEMES.values(), strict=True))
+    dark = {name: swap.get(value, value) for name, value in light.items()}
+    drawn = []
+    for style in (light, dark):
+        with mpl.style.context([base, style]):
             figure = DRAW[number](records, datasets=["cifar10"])
+            if style is light:
+                pixels(figure)  # drawn and laid out in the light theme first, as in the command
+                figure.set_layout_engine("none")
+                themes.recolour(figure)
+            drawn.append(pixels(figure))
+    assert len(np.unique(drawn[1].reshape(-1, 4), axis=0)) > 2
+    assert np.array_equal(*drawn)
+
+
+@pytest.mark.parametrize("theme", themes.THEMES)
+def test_text_is_legible_on_each_theme(theme, records):
+    ground = themes.THEMES[theme][1]
+    for number in NUMBERS:
+        with mpl.style.context(themes.light_style()):
+            figure = DRAW[number](records, datasets=["cifar10"])
+        if theme == "dark":
+            themes.recolour(figure)
         assert contrast(figure.get_facecolor(), ground) == 1
         inks = {to_hex(text.get_color()) for text in figure.findobj(Text) if text.get_text()}
         assert inks

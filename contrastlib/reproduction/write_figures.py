@@ -9,6 +9,8 @@ from pathlib import Path
 
 import matplotlib.style
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from contrastlib.reproduction import (
@@ -21,32 +23,15 @@ from contrastlib.reproduction import (
     identities,
     judging,
     tables,
+    themes,
     verdict_figures,
 )
 from contrastlib.reproduction.paper_table import DATASETS
-from contrastlib.reproduction.plotting import INKS, LOOK
 from contrastlib.reproduction.run_index import SCALES
 from contrastlib.reproduction.shipped import read_shipped, without_pilot
 from contrastlib.training import run_records
 
-__all__ = ["THEMES", "claims_table", "write"]
-
-GROUNDS = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-THEMES = {"light": ("#1f2328", "#ffffff"), "dark": ("#e6e6e6", "#14181e")}  # ink and ground
-SHAPE = {
-    "font.size": 10.0,
-    "savefig.dpi": 160,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
-
-def look(theme: str) -> list:
-    """The style of a theme, whatever the reader's own settings are."""
-    ink, ground = THEMES[theme]
-    inks = dict.fromkeys(INKS, ink)
-    grounds = dict.fromkeys(GROUNDS, ground)
-    return ["default", LOOK | SHAPE | inks | grounds]
+__all__ = ["claims_table", "write"]
 
 
 def write(
@@ -241,29 +226,30 @@ def write_one(
     say: Callable[[str], object],
 ) -> list[Path]:
     """Write one figure, in both themes, and its numbers; say and return the files."""
-    files = [to_csv(data, out / f"{stem}.csv")]
-    for theme in THEMES:
-        picture = out / f"{stem}-{theme}.png"
-        drawing = out / f"{stem}-{theme}.svg"
-        with matplotlib.style.context(look(theme)):
-            figure = draw()
-            figure.savefig(picture)
-            if theme == "light":
-                figure.set_layout_engine("none")  # it is laid out
-                figure.savefig(drawing, metadata={"Date": None})
-        if theme != "light":
-            light = (out / f"{stem}-light.svg").read_text(encoding="utf-8")
-            drawing.write_text(in_theme(light, theme), encoding="utf-8")
-        files += [picture, drawing]
+    light_picture = out / f"{stem}-light.png"
+    light_drawing = out / f"{stem}-light.svg"
+    dark_picture = out / f"{stem}-dark.png"
+    dark_drawing = out / f"{stem}-dark.svg"
+    with matplotlib.style.context(themes.light_style()):
+        figure = draw()
+        dpi = figure.dpi
+        FigureCanvasAgg(figure).print_png(light_picture)  # draws once; savefig draws twice
+        figure.set_layout_engine("none")  # it is laid out
+        FigureCanvasSVG(figure).print_svg(light_drawing, metadata={"Date": None})
+        figure.set_dpi(dpi)  # print_svg has set its own
+        themes.recolour(figure)
+        FigureCanvasAgg(figure).print_png(dark_picture)
+    drawing = light_drawing.read_text(encoding="utf-8")
+    dark_drawing.write_text(themes.in_dark(drawing), encoding="utf-8")
+    files = [
+        to_csv(data, out / f"{stem}.csv"),
+        light_picture,
+        light_drawing,
+        dark_picture,
+        dark_drawing,
+    ]
     say(" ".join(path.name for path in files))
     return files
-
-
-def in_theme(light: str, theme: str) -> str:
-    """The text of an SVG of the light theme in another: nothing differs but ink and ground."""
-    for before, after in zip(THEMES["light"], THEMES[theme], strict=True):
-        light = light.replace(before, after)
-    return light
 
 
 def to_csv(data: pd.DataFrame, path: Path) -> Path:
