@@ -446,6 +446,19 @@ def test_the_cosine_schedule_gains_nothing(measure, tau, sign, answers):
     assert side(answers, f"cosine tau minus constant {tau:g}", measure) == sign
 
 
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "fashion-mnist"])
+def test_eq_6_gains_over_an_untrained_net_clearly_only_on_cifar100(dataset, runs_of):
+    """By seed, since untrained nets differ more than trained ones."""
+    runs = runs_of[dataset]
+    untrained = runs.by_seed("none", None, "probe")
+    gain = runs.by_seed("triplet_limit", 0.07, "probe") - untrained
+    mean, low, _ = interval(100 * gain)
+    assert 0.5 < mean < 3.5
+    assert (low > 0) == (dataset == "cifar100")
+    trained = runs.by_seed("contrastive", 0.1, "probe")
+    assert untrained.std() > 1.4 * trained.std()
+
+
 def test_why_the_best_temperature_differs(records):
     """The step: in proportion to tau it takes from 0.07 its lead, in each seed, and no more."""
     equal = best_tau.probes(records, "small")
@@ -539,13 +552,23 @@ def test_what_the_text_says_of_the_probes(records):
             by_both.append(best_tau.probes(records, "desk", measure=measure)[tau].mean())
         assert abs(by_both[0] - by_both[1]) < 0.2  # they nearly agree
     middle = {("paper-probe", 0.1): 1.0, ("paper-probe", 0.2): -0.5, ("paper-probe", 0.3): -0.5}
+    by_seed = {}
+    for measure in ("probe", "probe_lbfgs"):
+        found = best_tau.probes(records, "paper-probe", measure=measure)
+        by_seed[measure] = (found[0.2] + found[0.3]) / 2 - found[0.07]
+        assert 0.4 < (found.var().mean()) ** 0.5 < 0.55
+    between = by_seed["probe"] - by_seed["probe_lbfgs"]
+    assert (between > 0).all()
+    assert interval(between)[1] < 0  # not significant
     by_logistic = best_tau.effect(records, middle, measure="probe_lbfgs")
     by_paper = best_tau.effect(records, middle)
     assert by_logistic.low > 0
     assert 0 < by_paper.effect < by_logistic.effect / 2  # most of the lead is gone
     for grid in ("small", "desk"):
         found = best_tau.effect(records, best_tau.left_of(grid), measure="knn")
-        assert found.high < 0  # neighbours prefer 0.07
+        assert found.high < 0  # neighbours prefer 0.07, and 0.1
+        found = best_tau.probes(records, grid, measure="knn").mean()
+        assert min(found[0.07], found[0.1]) > max(found[0.2], found[0.3])
     before = {"probe": "paper-probe", "probe_lbfgs": "small"}
     for measure, grid in before.items():
         rise = dict(best_tau.left_of("desk"))
