@@ -42,6 +42,10 @@ REGISTERED = {  # run ids, seed by seed, as they were on the day of the registra
         e2808700ff22 d32873c0cac4 80ada6dcf81d d9e4c95c0375 cd120cf76947 dd525b38244f
         4205a0ba7a74 a623fffba032 d7e7aeb4a195 2001bb3b160c 6d115024881e 6cf566fc1e05
     """,
+    "all-images": """
+        5cd71ceda771 0d929f05f638 5b90dcb4026f 64bc361bba94 15b0e78d7e77 92abf366831f
+        125ed1777229 100119e87120 c30b5ab096d4 d73282a2b5af 79fb00bc6766 aad00866cdac
+    """,
     "oracle": """
         266eb1357dd8 f532c5de344c 904f405fdaf2 aef4cde3015a aa457ea0059a e9e346f918ef c10b1213ec5b
         8a2cb4aaee0d e27aa80635a8 3fcf94f7ab61 3426ba74c2e4 a75b70477502 19784977fd60 cb1b1171aaec

@@ -476,7 +476,7 @@ def test_why_the_best_temperature_differs(records):
     assert round(printed["small", 0.07], 1) == -3.5
     table = best_tau.registered(records)
     last = table.columns[-1]
-    assert set(table.index[table[last] == "not run"]) == {"width-64", "whole-batch"}
+    assert set(table.index[table[last] == "not run"]) == {"all-images", "width-64", "whole-batch"}
     assert table.loc["small", last] == "−1.0 (−2.0 to +0.0), 3 seeds"
     assert table.loc["scaled-lr", last] == "+0.0 (−1.1 to +1.0), 3 seeds"
     assert table.loc["desk", last] == "+3.6 (+1.8 to +5.3), 1 seed"

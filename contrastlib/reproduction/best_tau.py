@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from contrastlib.reproduction import grids, plot_parts
 from contrastlib.reproduction.judging import Measured
 from contrastlib.reproduction.paper_table import table1
-from contrastlib.reproduction.plotting import AMBER, BLUE, GREEN, GREY, ORANGE, RED
+from contrastlib.reproduction.plotting import AMBER, BLUE, GREEN, GREY, ORANGE, RED, VIOLET
 from contrastlib.reproduction.run_index import SCALES, label
 from contrastlib.reproduction.verdicts import Estimate, Part, estimate
 from contrastlib.training.recipes import Recipe, run_id
@@ -26,6 +26,7 @@ CurvePoint = tuple[str, float]  # "small" or a registered grid, and a temperatur
 WHAT_IS_CHANGED = {
     "small": "nothing, for comparison",
     "paper-probe": "read by the paper's probe",
+    "all-images": "all images, as many steps",
     "desk": "all images, the paper's protocol",
     "scaled-lr": "learning rate in proportion to tau",
     "width-32": "32 channels",
@@ -33,13 +34,14 @@ WHAT_IS_CHANGED = {
     "whole-batch": "all images, keys from the batch",
 }
 QUESTIONS = {  # a panel each, and the grids whose curves it shows
-    "the probe and the scale": ("paper-probe", "desk"),
+    "the probe and the scale": ("paper-probe", "all-images", "desk"),
     "the step": ("scaled-lr",),
     "the network": ("width-32", "width-64"),
     "the keys": ("whole-batch",),
 }
 STYLES = {  # colour and marker of each grid
     "paper-probe": (BLUE, "s"),
+    "all-images": (VIOLET, "p"),
     "desk": (ORANGE, "^"),
     "scaled-lr": (GREEN, "v"),
     "width-32": (RED, "P"),
