@@ -14,6 +14,7 @@ from contrastlib.reproduction import grids, identities
 from contrastlib.reproduction.claims import CLAIMS, parts, silhouette
 from contrastlib.reproduction.identities import checks
 from contrastlib.reproduction.judging import (
+    POOLED,
     best_in_the_middle,
     first_edition,
     judge_all,
@@ -246,6 +247,22 @@ def test_where_spreads_at_small_differ_desk_borrows_that_of_the_same_effect():
     one = primary(judged(small_runs + desk_runs, "desk"), "C11")
     values = Runs(small_runs, small()).values(one.part.weights, "probe")
     effects = values["hard 1"] - values["contrastive 1"]
+    half = stats.t.ppf(0.975, 2) * effects.std(ddof=1)
+    assert one.found.how == "borrowed"
+    assert one.found.high - one.found.effect == pytest.approx(half)
+
+
+def test_untrained_nets_take_the_interval_of_their_own_seeds():
+    """Their spread is not that of trained nets, whatever Bartlett's test says of those."""
+    small_runs = random_small()
+    for one in judged(small_runs):
+        losses = {loss for loss, _ in one.part.weights}
+        if one.part.measure == "probe" and one.part.combine is None:
+            assert one.found.how == ("pooled" if losses <= set(POOLED) else "t")
+    desk_runs = [random_run(loss, tau, 0, base=desk) for loss, tau in grids.DESK]
+    one = primary(judged(small_runs + desk_runs, "desk"), "C3")
+    values = Runs(small_runs, small()).values(one.part.weights, "probe")
+    effects = values["batch_norm"] - values["triplet_limit 0.07"]
     half = stats.t.ppf(0.975, 2) * effects.std(ddof=1)
     assert one.found.how == "borrowed"
     assert one.found.high - one.found.effect == pytest.approx(half)

@@ -119,8 +119,8 @@ def test_the_details_of_the_verdicts(judged):
     for claim in ("C5", "C6", "C7", "C8"):
         assert details(judged, claim, "fashion-mnist") == ["reproduced"]
     assert details(judged, "C3", "cifar10") == ["undecided"]
-    assert details(judged, "C3", "cifar100") == details(judged, "C3", "fashion-mnist")
     assert details(judged, "C3", "cifar100") == ["opposite here"]
+    assert details(judged, "C3", "fashion-mnist") == ["undecided"]
     clusters = {dataset: primary(judged, "C13", dataset).found for dataset in OURS}
     assert clusters["cifar10"].low < 0 < clusters["cifar10"].effect < 0.02
     assert clusters["cifar100"].effect < 0

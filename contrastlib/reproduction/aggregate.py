@@ -129,12 +129,8 @@ def cell_numbers(
     borrow = None
     is_small = measured.runs.base == small.runs.base
     if not is_small:
-        borrow = (small.values(part), small.spread(measure))
-    pool = judging.NO_SPREAD
-    loss, _ = cell
-    if loss in judging.POOLED:
-        pool = measured.spread(measure)
-    found = estimate(part, measured.values(part), pool, borrow)
+        borrow = (small.values(part), small.spread_for(part))
+    found = estimate(part, measured.values(part), measured.spread_for(part), borrow)
     numbers["mean"] = scale_factor * found.effect
     if math.isfinite(found.low):
         numbers["low"] = scale_factor * found.low

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +51,15 @@ class Measured:
             self.spreads[measure] = spread(values[column].dropna() for column in values)
         return self.spreads[measure]
 
+    def spread_for(self, part: Part) -> Spread:
+        """The spread for a part's interval: where the part takes a cell outside the pool, such as
+        an untrained net, one that counts as not alike.
+        """
+        found = self.spread(part.measure)
+        if all(loss in POOLED for loss, _ in part.weights):
+            return found
+        return replace(found, p=0.0)
+
 
 def pooled_cells() -> list[Cell]:
     """The cells that share one variance between seeds."""
@@ -83,10 +92,10 @@ def judge_part(part: Part, dataset: str, measured: Measured, small: Measured | N
         values = values.iloc[:0]
     borrow = None
     if small is not None and not missing:
-        borrow = (small.values(part), small.spread(part.measure))
+        borrow = (small.values(part), small.spread_for(part))
     pool = NO_SPREAD
     if not missing:
-        pool = measured.spread(part.measure)
+        pool = measured.spread_for(part)
     found = estimate(part, values, pool, borrow)
     return Judged(part, dataset, found, word(found, part.bar), missing)
 

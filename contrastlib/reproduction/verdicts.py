@@ -16,8 +16,10 @@ and has no interval.
 
 Intervals. Three seeds have two degrees of freedom, and an interval on them alone is luck. So the
 variance between seeds is pooled over the cells of one data set, one recipe and one measure, if
-Bartlett's test does not refuse at 5 % that their spreads are alike. Where it does, and where an
-effect is no weighted sum of cells, the interval is Student's t over the seeds' own effects. A
+Bartlett's test does not refuse at 5 % that their spreads are alike. Where it does, where an effect
+is no weighted sum of cells, and where it takes a cell outside the pool, such as an untrained net,
+the interval is Student's t over the seeds' own effects. (The last of these was added after the runs
+of `small` had been judged: untrained nets had been given the narrower spread of trained ones.) A
 recipe with fewer than `ENOUGH` degrees of freedom borrows its variance from `small`: pooled if
 alike there, else that of the same effect there; such an interval is marked as borrowed.
 
