@@ -476,10 +476,13 @@ def test_why_the_best_temperature_differs(records):
     assert round(printed["small", 0.07], 1) == -3.5
     table = best_tau.registered(records)
     last = table.columns[-1]
-    assert set(table.index[table[last] == "not run"]) == {"all-images", "width-64", "whole-batch"}
+    assert set(table.index[table[last] == "not run"]) == {"width-64", "whole-batch"}
     assert table.loc["small", last] == "−1.0 (−2.0 to +0.0), 3 seeds"
     assert table.loc["scaled-lr", last] == "+0.0 (−1.1 to +1.0), 3 seeds"
     assert table.loc["desk", last] == "+3.6 (+1.8 to +5.3), 1 seed"
+    assert table.loc["all-images", last] == "−0.5 (−2.3 to +1.3), 1 seed"
+    more = best_tau.probes(records, "all-images").loc[0]
+    assert abs(more[0.07] - equal[0.07].mean()) < 0.5
     assert table.loc["width-32", last] == "−0.3 (−2.1 to +1.5), 1 seed"
     wide = best_tau.probes(records, "width-32").loc[0]
     assert (wide > equal[list(wide.index)].max()).all()

@@ -38,8 +38,8 @@ def recolour(figure: Figure) -> None:
             before = to_rgba_array(getattr(artist, f"get_{name}")())
             after = dark_colours(before)
             if not np.array_equal(before, after):
-                one_or_many = after[0] if len(after) == 1 else after
-                getattr(artist, f"set_{name}")(one_or_many)
+                colour = after[0] if len(after) == 1 else after
+                getattr(artist, f"set_{name}")(colour)
 
 
 def dark_colours(colours: np.ndarray) -> np.ndarray:
