@@ -237,6 +237,15 @@ def test_one_seed_at_desk_borrows_its_intervals_from_small():
         assert one.found.effect == pytest.approx(by_hand)
 
 
+def check_borrowed(one, small_runs, first, second):
+    """The interval of one seed is borrowed from the same difference of two cells at small."""
+    values = Runs(small_runs, small()).values(one.part.weights, "probe")
+    effects = values[first] - values[second]
+    half = stats.t.ppf(0.975, 2) * effects.std(ddof=1)
+    assert one.found.how == "borrowed"
+    assert one.found.high - one.found.effect == pytest.approx(half)
+
+
 def test_where_spreads_at_small_differ_desk_borrows_that_of_the_same_effect():
     small_runs = []
     for record in random_small():
@@ -245,11 +254,7 @@ def test_where_spreads_at_small_differ_desk_borrows_that_of_the_same_effect():
         small_runs.append(record)
     desk_runs = [random_run(loss, tau, 0, base=desk) for loss, tau in grids.DESK]
     one = primary(judged(small_runs + desk_runs, "desk"), "C11")
-    values = Runs(small_runs, small()).values(one.part.weights, "probe")
-    effects = values["hard 1"] - values["contrastive 1"]
-    half = stats.t.ppf(0.975, 2) * effects.std(ddof=1)
-    assert one.found.how == "borrowed"
-    assert one.found.high - one.found.effect == pytest.approx(half)
+    check_borrowed(one, small_runs, "hard 1", "contrastive 1")
 
 
 def test_untrained_nets_take_the_interval_of_their_own_seeds():
@@ -261,11 +266,7 @@ def test_untrained_nets_take_the_interval_of_their_own_seeds():
             assert one.found.how == ("pooled" if losses <= set(POOLED) else "t")
     desk_runs = [random_run(loss, tau, 0, base=desk) for loss, tau in grids.DESK]
     one = primary(judged(small_runs + desk_runs, "desk"), "C3")
-    values = Runs(small_runs, small()).values(one.part.weights, "probe")
-    effects = values["batch_norm"] - values["triplet_limit 0.07"]
-    half = stats.t.ppf(0.975, 2) * effects.std(ddof=1)
-    assert one.found.how == "borrowed"
-    assert one.found.high - one.found.effect == pytest.approx(half)
+    check_borrowed(one, small_runs, "batch_norm", "triplet_limit 0.07")
 
 
 def test_one_seed_at_desk_without_small_is_undecided_and_small_never_borrows():
