@@ -515,6 +515,12 @@ def test_what_the_text_says_of_all_images(records):
         found = {tau: metrics[measure] for tau, metrics in runs.items()}
         assert min(found[0.2], found[0.3]) > max(found[0.07], found[1.0]) + 0.015
         assert found[0.07] < found[0.1] < min(found[0.2], found[0.3])
+    simple = desk.finished(("simple", None))[0]["metrics"]
+    paper = table1("cifar10", "probe")
+    behind = (runs[0.3]["probe"] - simple["probe"]) / (
+        paper["contrastive", 0.3] - paper["simple", None]
+    )
+    assert 0.9 < behind < 1  # nearly as far as in the paper
     top = {("desk", 0.2): 0.5, ("desk", 0.3): 0.5, ("desk", 0.1): -1.0}
     assert best_tau.effect(records, top).low > 0
     assert best_tau.effect(records, top, measure="probe_lbfgs").low < 0

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+import warnings
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -168,3 +169,17 @@ def test_a_run_is_resumed_in_the_precision_in_which_it_began(tmp_path, monkeypat
     resumed = train_tiny(recipe, tmp_path)
     assert resumed.precision == "float32"
     assert [line["loss"] for line in resumed.history] == [line["loss"] for line in straight.history]
+
+
+def test_bfloat16_that_would_crawl_is_said_when_a_run_is_resumed(tmp_path, monkeypatch):
+    recipe = replace(TINY, precision=None, epochs=3)
+    monkeypatch.setattr(loop, "pick_precision", lambda recipe, device: "bfloat16")
+    monkeypatch.setattr(loop, "multiplies_bfloat16", lambda device: False)
+    with monkeypatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(loop, "save", interrupt_after(2, loop.save))
+        warnings.simplefilter("error")  # a run that begins in bfloat16 has chosen it
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(recipe, tmp_path)
+    with pytest.warns(UserWarning, match="began in bfloat16 .* several times as long: resume"):
+        resumed = train_tiny(recipe, tmp_path)
+    assert resumed.precision == "bfloat16"

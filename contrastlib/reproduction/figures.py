@@ -140,7 +140,7 @@ def table1(records: Records = None, *, datasets: Names = None) -> pd.DataFrame:
 
     Columns as in the paper, and the untrained and the supervised net beside. Accuracy in per cent.
     The paper's cells are as printed; ours are "54.0 ± 0.6 (3)": the mean, half of its 95 %
-    interval, the number of seeds. `aggregate.table` has the same as numbers.
+    interval, the number of seeds. `tables.table` has the same as numbers.
     """
     records = read_shipped() if records is None else list(records)
     data = tables.table(records, aggregate.shown(records, "small", DATASETS, datasets))

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,12 @@ from tqdm.std import tqdm
 from contrastlib.checks import check_count
 from contrastlib.training import checkpoint, components, distributed, files
 from contrastlib.training.components import Seed, generator
-from contrastlib.training.devices import memory_format, pick_device, pick_precision
+from contrastlib.training.devices import (
+    memory_format,
+    multiplies_bfloat16,
+    pick_device,
+    pick_precision,
+)
 from contrastlib.training.forward_pass import Diverged, embed_and_get_keys
 from contrastlib.training.image_sources import build_images
 from contrastlib.training.recipe import Recipe
@@ -135,6 +141,13 @@ def resume(state: TrainState, folder: str | os.PathLike) -> None:
         folder, state.recipe, state.device_and_precision, parts
     )
     state.precision = device_and_precision.split()[-1]  # that of the interrupted run
+    if state.history and state.precision == "bfloat16" and not multiplies_bfloat16(state.device):
+        warnings.warn(
+            f"the run in {folder} began in bfloat16 and goes on in it, for which this "
+            f"{state.device.type} has no instructions, so that it may take several times as long: "
+            "resume the run where it began, or train it anew in another folder",
+            stacklevel=2,
+        )
     epochs = torch.tensor([float(len(state.history))], device=state.device)
     is_the_mean = distributed.all_reduce_mean(epochs) == epochs
     if not distributed.all_ranks(is_the_mean, state.device):

@@ -63,64 +63,63 @@ class Recipe:
     Errors: TypeError or ValueError for a value out of range, and for settings that contradict.
     """
 
-    dataset: str = "cifar10"  # a name of `data.load`
-    limit: int | None = None  # how many of the training images; None: all
-    seed: int = 0  # of the first weights, bank or queue, order of the images, and views
+    dataset: str = "cifar10"  #: a name of `data.load`
+    limit: int | None = None  #: how many of the training images; None: all
+    seed: int = 0  #: of the first weights, bank or queue, order of the images, and views
 
-    loss: str = "contrastive"  # a name in `objectives.OBJECTIVES`
-    tau: float | str = 0.2  # temperature; "learnt": with the network, as in CLIP
-    # With both, tau swings from tau to tau_to and back, one cosine in so many epochs (Kukleva et
-    # al. 2023).
+    loss: str = "contrastive"  #: a name in `objectives.OBJECTIVES`
+    tau: float | str = 0.2  #: temperature; "learnt": with the network, as in CLIP
+    #: With tau_period: tau swings to tau_to and back, along a cosine (Kukleva et al. 2023).
     tau_to: float | None = None
-    tau_period: float | None = None
-    # Of a learnt temperature: its first value (CLIP: 0.07), the learning rate of log(1 / tau) at
-    # the start (None: a tenth of lr), and the bounds at which it is clipped, OpenCLIP's. At the
-    # network's own lr it would run to a bound before the network has learnt anything.
-    tau_start: float = 0.2
+    tau_period: float | None = None  #: epochs of one such swing
+    tau_start: float = 0.2  #: a learnt temperature's first value; CLIP: 0.07
+    #: The learning rate of log(1 / tau) at the start, for a learnt temperature; None: a tenth of
+    #: lr. At lr itself it would run to a bound before the network has learnt anything.
     tau_lr: float | None = None
-    tau_min: float = 0.01
-    tau_max: float = 1.0
-    lam: float | None = None  # weight of the negatives, not in the paper; None: 1 / their number
-    # For the hard losses exactly one of these: the share, or the number, of negatives kept. For
-    # SVHN and ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
+    tau_min: float = 0.01  #: a learnt temperature is clipped here, as OpenCLIP's is
+    tau_max: float = 1.0  #: and here
+    lam: float | None = None  #: weight of the negatives, not in the paper; None: 1 / their number
+    #: The share of negatives that the hard losses keep; they take either alpha or k. For SVHN and
+    #: ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
     alpha: float | None = None
-    k: int | None = None
+    k: int | None = None  #: the number of negatives that the hard losses keep
 
-    # The source of keys: "bank" (Wu et al. 2018, the paper), "batch" (SimCLR), "queue" (MoCo).
+    #: The source of keys: "bank" (Wu et al. 2018, the paper), "batch" (SimCLR), "queue" (MoCo).
     g: str = "bank"
-    # How many of the bank's rows each anchor is compared with, drawn anew each step without
-    # repetition, the batch's own among them. Not in the paper; None: all (Eq 1); Wu et al.: 4096.
+    #: How many of the bank's rows each anchor is compared with, drawn anew each step without
+    #: repetition, the batch's own among them. Not in the paper; None: all (Eq 1); Wu et al.: 4096.
     negatives: int | None = None
-    bank_momentum: float = 0.5  # the share of the old row that stays
-    queue_momentum: float = 0.999  # the share of the momentum encoder that stays
-    queue_size: int = 4096
-    views: int = 1  # 1: the positive is the anchor's row of the bank (the paper); 2: the other view
-    # Leave the keys of an anchor's own class out of its negatives, by the labels. Not in the paper:
-    # an oracle, which shows what a loss does without false negatives.
+    bank_momentum: float = 0.5  #: the share of the old row that stays
+    queue_momentum: float = 0.999  #: the share of the momentum encoder that stays
+    queue_size: int = 4096  #: keys in the queue
+    #: 1: the positive is the anchor's row of the bank (the paper); 2: the other view.
+    views: int = 1
+    #: Leave the keys of an anchor's own class out of its negatives, by the labels. Not in the
+    #: paper: an oracle, which shows what a loss does without false negatives.
     leave_out_same_class: bool = False
 
-    backbone: str = "resnet18_cifar"  # a name in `models`
-    width: int = 16  # channels of the small networks
-    stem_stride: int = 1  # of ResNet-18's first convolution; not in the paper, 1 in Wu et al.
-    max_pool: bool = False  # ResNet-18's pooling after it; not in the paper, left out in Wu et al.
-    d: int = 128  # dimensions of the embeddings
+    backbone: str = "resnet18_cifar"  #: a name in `models`
+    width: int = 16  #: channels of the small networks
+    stem_stride: int = 1  #: of ResNet-18's first convolution; not in the paper, 1 in Wu et al.
+    max_pool: bool = False  #: ResNet-18's pooling after it; not in the paper, left out in Wu et al.
+    d: int = 128  #: dimensions of the embeddings
 
-    # Without a mean and a std, those of the training images are taken.
+    #: Without a mean and a std, those of the training images are taken.
     augmentation: Augmentation = field(default_factory=Augmentation)
 
-    batch: int = 128  # anchors a step
-    epochs: int = 200
-    lr: float = 0.03  # of SGD, at the start
-    schedule: str = "steps"  # "steps": times 0.1 at each of lr_steps; "cosine": to 0, step by step
-    lr_steps: tuple[int, ...] = (160, 190)  # in epochs
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    # Of the network alone, "float32" or "bfloat16" (autocast); None: bfloat16 where it is native.
+    batch: int = 128  #: anchors a step
+    epochs: int = 200  #: passes over the training images
+    lr: float = 0.03  #: of SGD, at the start
+    schedule: str = "steps"  #: "steps": times 0.1 at each of lr_steps; "cosine": to 0, step by step
+    lr_steps: tuple[int, ...] = (160, 190)  #: in epochs
+    momentum: float = 0.9  #: of SGD
+    weight_decay: float = 5e-4  #: of SGD, on all weights
+    #: Of the network alone, "float32" or "bfloat16" (autocast); None: bfloat16 where it is native.
     precision: str | None = None
 
-    split: str = "test"  # the images of uniformity, tolerance, alignment; not in the paper
-    probe: str = "lbfgs"  # or "paper", see `metrics.linear_probe`
-    neighbours: int = 200  # k of the kNN accuracy; at most half a class's average number of images
+    split: str = "test"  #: the images of uniformity, tolerance, alignment; not in the paper
+    probe: str = "lbfgs"  #: or "paper", see `metrics.linear_probe`
+    neighbours: int = 200  #: k of the kNN accuracy; at most half a class's average number of images
 
     def __post_init__(self):
         for setting in fields(self):
