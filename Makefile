@@ -4,8 +4,8 @@ BIN = .venv/bin
 SUDO = $(shell [ $$(id -u) = 0 ] || command -v sudo)
 INSTALL = $(SUDO) apt-get update && $(SUDO) apt-get install -y
 EXECUTED = $(patsubst book/%,_executed/%,$(wildcard book/*.ipynb))
-LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -name "*.csv" -o -name "*.npz" -o -name "*.txt" -o -name "*.safetensors" -o -path "*/widgets/*")
-PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _static/*)
+LIBRARY = $(shell find contrastlib -name "*.py" -o -name "*.json" -o -name "*.csv" -o -name "*.npz" -o -name "*.txt" -o -name "*.safetensors" -o -path "*/widgets/*.[chj]*")
+PAGES = _config.yml _toc.yml index.md $(wildcard book/*.md book/*.bib _ext/*.py _ext/playground/* _static/*)
 export OMP_WAIT_POLICY = PASSIVE# or idle threads spin and take the other core's time
 
 .PHONY: help book test colab course pdf

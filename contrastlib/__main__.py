@@ -86,12 +86,14 @@ def sweep(options: argparse.Namespace) -> int:
         "device": options.device,
         "shipped": None if options.again else shipped.FOLDER,
     }
-    if options.dry_run:
-        sweeps.dry_run(runs, options.out, tflops=options.tflops, price=options.price, **common)
-        return 0
     jobs = None
     if options.slurm is not None:
         jobs = slurm.parse_options(options.slurm)
+    elif options.no_wait:
+        raise ValueError("--no-wait is for --slurm: runs on this machine end with this command")
+    if options.dry_run:
+        sweeps.dry_run(runs, options.out, tflops=options.tflops, price=options.price, **common)
+        return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         done = sweeps.sweep(runs, options.out, slurm=jobs, wait=not options.no_wait, **common)

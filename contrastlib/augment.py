@@ -50,9 +50,8 @@ __all__ = [
     "shift_hue_",
 ]
 
-ATTEMPTS = (
-    10  # crops drawn for each image, of which the first that fits is taken, as in torchvision
-)
+# Crops drawn for each image, of which the first that fits is taken, as in torchvision.
+ATTEMPTS = 10
 NO_BLUR = 1e-3  # a standard deviation, in pixels, that leaves an image as it is
 
 

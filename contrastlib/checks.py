@@ -196,7 +196,7 @@ def number_kept(negatives: int, alpha: float | None, k: int | None) -> int:
     """How many of `negatives` the hard losses keep: k, or max(1, round(alpha * negatives))."""
     check_one_of(alpha, k)
     if k is None:
-        return max(1, round(alpha * negatives))
+        return max(1, round(float(alpha) * negatives))
     if k > negatives:
         raise ValueError(
             f"k is {k}, but each anchor has only {negatives} negative(s): give k <= {negatives}, "
@@ -291,16 +291,19 @@ def check_lengths(name: str, tensor: Tensor, other_name: str, other: Tensor) -> 
         )
 
 
-def check_momentum(momentum: float) -> None:
-    """Refuse anything but a number in [0, 1]."""
+def check_momentum(momentum: float, name: str = "momentum") -> None:
+    """Refuse anything but a number in [0, 1], the share of the old that stays.
+
+    name: what the setting is called.
+    """
     if isinstance(momentum, bool) or not isinstance(momentum, Real):
         raise TypeError(
-            f"momentum is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such "
+            f"{name} is {momentum!r}, a {type(momentum).__name__}; give a number in [0, 1], such "
             "as 0.5"
         )
     if not 0 <= momentum <= 1:
         raise ValueError(
-            f"momentum is {momentum}; it must lie in [0, 1]: it is the share of the old that stays"
+            f"{name} is {momentum}; it must lie in [0, 1]: it is the share of the old that stays"
         )
 
 

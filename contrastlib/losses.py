@@ -229,7 +229,8 @@ class TemperatureLoss(EmbeddingLoss):
     """What the losses share that have a temperature.
 
     tau > 0 is a number, or a tensor, without dimensions or [B]. An nn.Parameter is learnt with the
-    module's other parameters. tau may be set anew at any time, and is checked in each call.
+    module's other parameters. tau may be set anew at any time, a Parameter by another Parameter,
+    and is checked in each call.
     """
 
     def __init__(self, tau: float | Tensor):
@@ -358,7 +359,8 @@ class SimpleLimitLoss(TemperatureLoss):
             negatives = value.new_full((), negatives, dtype=exact)
         negatives = negatives.to(exact)
         n = negatives + 1
-        return value * (negatives / (n * self.tau)).to(value.dtype) + n.log().to(value.dtype)
+        tau = self.tau.to(exact) if isinstance(self.tau, Tensor) else self.tau
+        return value * (negatives / (n * tau)).to(value.dtype) + n.log().to(value.dtype)
 
 
 def described_share(alpha: float | None, k: int | None) -> str:

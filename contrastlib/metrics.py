@@ -236,9 +236,8 @@ def knn_accuracy(
     with no_autocast(keys):
         for block in row_blocks(len(test_z), len(keys), keys.device):
             s, nearest = (test_z[block].to(dtype) @ keys.T).topk(k, dim=1)  # [b, k]
-            weights = (
-                (s - s[:, :1]) * (LOG2E / tau)
-            ).exp2()  # [b, k]; less the largest, which changes no vote's winner
+            # Less the largest, which changes no vote's winner.
+            weights = ((s - s[:, :1]) * (LOG2E / tau)).exp2()  # [b, k]
             votes = weights.new_zeros(len(s), len(classes))  # [b, classes]
             votes.scatter_add_(1, index[nearest], weights)
             right += (classes[votes.argmax(dim=1)] == test_labels[block]).sum()

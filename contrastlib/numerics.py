@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LOG2E = math.log2(
-    math.e
-)  # torch.exp on a CPU is up to 80 times slower where it underflows; exp2 is not
+# For exp2: torch.exp on a CPU is up to 80 times slower where it underflows; exp2 is not.
+LOG2E = math.log2(math.e)
 
 # On a CPU the similarities of a chunk should stay in the cache. On any other device they should be
 # many, since each kernel costs some 10 microseconds to launch however little it computes.

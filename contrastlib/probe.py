@@ -143,9 +143,8 @@ def fit_paper(x: Tensor, y: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     optimizer = torch.optim.SGD([weight, bias], lr=30, momentum=0.9)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [40, 60, 80], gamma=0.2)
     for _ in range(100):
-        for rows in (
-            torch.randperm(len(x), generator=generator, device="cpu").to(x.device).split(128)
-        ):
+        order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
+        for rows in order.split(128):
             optimizer.zero_grad()
             F.cross_entropy(F.linear(x[rows], weight, bias), y[rows]).backward()
             optimizer.step()

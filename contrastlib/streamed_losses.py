@@ -151,9 +151,8 @@ class StreamedContrastive(Function):
                 weighted_keys.mul_(rescale).addmm_(s, chunk)  # [B, d]
                 running_max = new_max
             log_sum = running_max + normaliser.log2()  # [B, 1]
-            margin = (
-                log_sum - (queries * positive_keys).sum(dim=1, keepdim=True)
-            ) / LOG2E  # [B, 1]
+            s_pos = (queries * positive_keys).sum(dim=1, keepdim=True)  # [B, 1]
+            margin = (log_sum - s_pos) / LOG2E  # [B, 1]
             pull = margin.sigmoid() / tau  # [B, 1], b_i
             gradient = pull * (weighted_keys / normaliser - positive_keys)  # [B, d], dL/df
             loss = F.softplus(margin, threshold=40).squeeze(1)  # [B]

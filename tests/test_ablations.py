@@ -183,6 +183,11 @@ def test_part_of_an_ablation_that_was_not_run_is_named(records):
             fewer.append(record)
     said = words(ablation_figures.draw("length", fewer))
     assert "Not run: 50 epochs at 0.2 (contrastlib sweep beyond --dataset cifar10)." in said
+    assert "Not run: baseline" not in said
+    ids = {run_id(recipe) for recipe in grids.grid("curves")}
+    ablated = [record for record in records if record["id"] not in ids]
+    said = words(ablation_figures.draw("keys", ablated))
+    assert "Not run: baseline (contrastlib sweep curves --dataset cifar10)." in said
     fewer = [record for record in records if record["recipe"]["tau"] != 0.3]
     said = words(ablation_figures.draw("effective", fewer))
     assert "Not run: tau 0.3 (contrastlib sweep curves" in said

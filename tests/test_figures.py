@@ -169,6 +169,20 @@ def test_figure_8_has_means_and_quantiles_of_the_anchors(records):
         np.testing.assert_allclose(drawn, here.loc[list(aggregate.RANKS[1:]), ends])
 
 
+def test_figure_8_has_a_column_for_each_temperature(records):
+    """Also where a scale lacks one of them."""
+    made = [random_run("contrastive", tau, 0, base=desk) for tau in (0.2, 1.0)]
+    figure = figures.fig8([*records, *made], scales=["small", "desk"], datasets=["cifar10"])
+    taus = (0.07, 0.2, 0.3, 0.7, 1.0)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == 2 * [f"$\\tau$ = {tau:g}" for tau in taus]
+    small_row, desk_row = figure.axes[:5], figure.axes[5:]
+    assert small_row[0].get_ylabel() == "CIFAR-10, small\nsimilarity"
+    assert desk_row[0].get_ylabel() == "CIFAR-10, desk\nsimilarity"
+    ran = ["not run" not in {text.get_text() for text in axes.texts} for axes in desk_row]
+    assert ran == [tau in (0.2, 1.0) for tau in taus]
+
+
 def test_figure_2_draws_the_first_seeds_map(records):
     later = []
     for record in records:

@@ -19,6 +19,7 @@ from contrastlib.losses import (
     ContrastiveLoss,
     HardContrastiveLoss,
     HardSimpleLoss,
+    SimpleLimitLoss,
     SimpleLoss,
     contrastive,
     hard_contrastive,
@@ -654,6 +655,24 @@ def test_modules_say_what_they_are():
         "HardSimpleLoss(lam=None, k=4)",
         "HardSimpleLoss(lam=0.3, k=4)",
     ]
+
+
+def test_simple_limit_with_a_temperature_in_half_precision():
+    """As many negatives times tau as float16 cannot count."""
+    features = F.normalize(torch.randn(4, 8), dim=1)
+    keys = F.normalize(torch.randn(50_000, 8), dim=1)
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        loss = SimpleLimitLoss(torch.full((4,), 2.0, dtype=dtype))
+        found.append(loss(features, keys, torch.arange(4)).item())
+    assert found[1] == pytest.approx(found[0], abs=1e-6)
+    assert found[0] != pytest.approx(math.log(50_000), abs=1e-3)
+
+
+def test_a_share_in_half_precision_is_rounded_once():
+    similarities = torch.rand(2, 25)
+    kept = hard_negatives(similarities, alpha=np.float32(0.1))
+    assert torch.equal(kept, hard_negatives(similarities, alpha=float(np.float32(0.1))))
 
 
 def test_simple_limit_of_more_negatives_than_half_precision_counts():

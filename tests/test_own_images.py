@@ -32,6 +32,23 @@ def test_an_own_image_is_light_on_black_and_keeps_its_shape(tmp_path, paper, ink
     assert (width, height) == pytest.approx((41 / 200 * 28, 81 / 200 * 28), abs=1)
 
 
+def test_what_is_transparent_counts_as_white(tmp_path):
+    path = drawn(tmp_path / "paper.png", 255, 30)
+    on_paper = Image.open(path).convert("L")
+    cut_out = Image.new("RGBA", on_paper.size, (30, 30, 30, 0))
+    cut_out.putalpha(on_paper.point(lambda grey: 255 if grey < 128 else 0))
+    cut_out.save(tmp_path / "cut_out.png")
+    assert torch.equal(own_image(tmp_path / "cut_out.png"), own_image(path))
+
+
+def test_an_image_of_16_bits_is_refused(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((40, 40), 40_000, dtype=np.uint16)).save(path)
+    assert error_of(lambda: own_image(path)) == (
+        f"{path} has 16 bits a pixel: save it with 8, as a JPEG or an 8-bit PNG"
+    )
+
+
 def test_an_own_image_that_is_none(tmp_path):
     path = tmp_path / "own.png"
     with pytest.raises(FileNotFoundError):

@@ -869,6 +869,7 @@ def test_the_address_holds_the_state(chromium, tmp_path):
         "#a-heading",
         "#loss=__proto__",
         "#preset=constructor",
+        "#constructor=1&toString=2",
     ],
 )
 def test_a_spoilt_address_does_no_harm(chromium, tmp_path, address):

@@ -282,6 +282,8 @@ def test_by_name():
         (["lr_steps=a"], "lr_steps is 'a'"),
         (["max_pool=1"], "max_pool is 1"),
         (["momentum=2"], "momentum is 2"),
+        (["bank_momentum=2"], "bank_momentum is 2"),
+        (["queue_momentum=-1"], "queue_momentum is -1"),
         (["weight_decay=-1"], "weight_decay is -1"),
         (["limit=1"], "limit is 1"),
     ],

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -325,6 +326,9 @@ def test_dry_run_knows_what_was_measured_and_begun(tmp_path, no_workers):
         (["maps", "--device", "tpu"], "there is no device 'tpu'"),
         (["maps", "--dry-run", "--tflops", "0"], "tflops is 0.0; it must be finite and above 0"),
         (["maps", "--dry-run", "--price", "nan"], "price is nan"),
+        (["maps", "--dry-run", "--slurm", "nonsense"], "nonsense"),
+        (["maps", "--dry-run", "--no-wait"], "--no-wait is for --slurm"),
+        (["maps", "--slurm", "--workers", "2"], "workers is for this machine; give slurm"),
         (["maps", "--slurm", "timeout_min"], "--slurm takes KEY=VALUE, such as timeout_min=600"),
     ],
 )
@@ -389,7 +393,7 @@ def test_exit_codes(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "sweep", terminated)
     assert main(arguments) == 130
     assert "jobs on Slurm go on, until scancel" in capsys.readouterr().out
-    assert main(arguments[: arguments.index("--slurm")]) == 130
+    assert main(arguments[: arguments.index("--no-wait")]) == 130
     assert capsys.readouterr().out == "stopped; the same command goes on from the last epochs\n"
 
 
@@ -453,6 +457,29 @@ def test_a_drive_without_locks_can_be_trained_on(tmp_path, monkeypatch, reason, 
         record = run(replace(TINY, loss="none"), tmp_path, device="cpu", progress=False)
     assert record["status"] == "finished"
     assert len([one for one in warned if "locks" in str(one.message)]) == 1
+
+
+def test_a_lock_that_cannot_be_opened_is_no_drive_without_locks(tmp_path, monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(OSError, match="lock could not be written: Input/output error"):
+        run(replace(TINY, loss="none"), tmp_path, device="cpu", progress=False)
+
+
+def test_two_writers_of_one_file_leave_it_whole(tmp_path):
+    path = tmp_path / "file"
+    contents = [bytes([letter]) * 4000 for letter in b"ab"]
+
+    def write(content):
+        for _ in range(50):
+            files.replace_file(path, content)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, contents))  # reading the results raises the first error
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_checkpoint_without_its_log_is_planned(tmp_path):

@@ -1,5 +1,7 @@
 """The recipe for a temperature, followed on the runs that come with the package."""
 
+import math
+
 import pytest
 
 from contrastlib.reproduction.run_index import Runs
@@ -111,3 +113,12 @@ def test_the_band_on_all_images():
     assert inside[0] > tau_recipe.FEWEST
     assert inside[-1] < tau_recipe.MOST < shares[0.3]
     assert accuracies[0.3] > max(accuracies[0.07], accuracies[0.1]) + 0.02
+
+
+def test_a_temperature_without_a_run_is_named():
+    all_runs = dict.fromkeys(tau_recipe.TAUS, 0.2)
+    lacking = all_runs | {0.1: math.nan}
+    with pytest.raises(ValueError, match=r"no finished run at tau = 0\.1: train it first"):
+        tau_recipe.follow(made_up(all_runs, lacking), 0.2)
+    with pytest.raises(ValueError, match=r"no finished run at tau = 0\.15; the grid has runs at"):
+        tau_recipe.follow(runs_of("cifar10"), 0.15)

@@ -19,6 +19,7 @@ from contrastlib.training import components, evaluate, files, loop, one_run, run
 from contrastlib.training.baselines import supervised, untrained
 from contrastlib.training.components import Seed
 from contrastlib.training.devices import pick_precision
+from contrastlib.training.evaluation import tsne
 from contrastlib.training.forward_pass import embed_and_get_keys
 from contrastlib.training.image_sources import build_augmentation
 from contrastlib.training.recipes import live, run_id
@@ -381,3 +382,14 @@ def test_light_to_import(module):
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_a_map_of_embeddings_that_all_lie_in_one_place():
+    encoder = untrained(TINY)
+    with torch.no_grad():
+        encoder.head.weight.zero_()
+        encoder.head.bias.zero_()
+        encoder.head.bias[0] = 1
+    found = tsne(encoder, TINY, n=20)
+    assert found["x"] == found["y"] == [0] * 20
+    assert len(found["label"]) == 20

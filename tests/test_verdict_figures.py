@@ -1,5 +1,7 @@
 """The pictures of the verdicts show what their tables say, and the palette is legible."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.paper_table import COLUMNS, as_printed
 from contrastlib.reproduction.plot_parts import STYLES
 from contrastlib.reproduction.verdict_figures import (
+    FILLS,
     SHORT,
     SIGNS,
     UNITS,
@@ -70,6 +73,21 @@ def test_the_table_has_each_primary_part_and_the_overall_word(judged):
     assert {"not run", "undecided"} <= set(table["desk", "CIFAR-10"])
 
 
+def with_seeds(one, seeds):
+    return replace(one, found=replace(one.found, seeds=seeds))
+
+
+def test_the_grid_of_any_data_sets(records):
+    for dataset in ("cifar100", "fashion-mnist", "svhn"):
+        judged = {
+            scale: judging.judge_all(records, scale, [dataset]) for scale in ("small", "desk")
+        }
+        table = verdict_table(judged)
+        assert set(table["small"]) <= {NAMES[dataset], "overall"}
+        assert table.isin(WORDS).all(axis=None)
+        verdict_grid(judged)
+
+
 def test_the_grid_shows_what_the_table_says(judged):
     table = verdict_table(judged)
     figure = verdict_grid(judged)
@@ -92,6 +110,8 @@ def test_the_grid_shows_what_the_table_says(judged):
     for scale, title in table.columns:
         assert f"{scale}{star[scale]}, {title}" in words(figure)
     assert "* One seed, its interval borrowed from small." in words(figure)
+    two = {scale: [with_seeds(one, 2) for one in found] for scale, found in judged.items()}
+    assert "* Few seeds, their intervals borrowed from small." in words(verdict_grid(two))
     (small_alone,) = verdict_grid({"small": judged["small"]}).axes
     assert "*" not in words(small_alone.figure)
 
@@ -128,8 +148,7 @@ def test_the_forest_shows_its_numbers_hollow_where_they_are_not_small(judged):
             assert drawn == pytest.approx(sorted(factor * part["effect"]))
             colour = STYLES[dataset][0]
             for mark in marks:
-                hollow = mark.get_markerfacecolor() == "none"
-                assert hollow == (scale != "small")
+                assert mark.get_fillstyle() == FILLS[scale]
                 assert mark.get_color() == colour
         bars = []
         for line in axes.lines:
@@ -143,6 +162,21 @@ def test_the_forest_shows_its_numbers_hollow_where_they_are_not_small(judged):
     assert "Hollow: desk, 1 seed, intervals borrowed from small." in words(figure)
     only = {"small": judged["small"]}
     assert "Hollow" not in words(forest(only))
+
+
+def test_the_forest_shows_every_mark_and_says_what_it_cuts_off(judged):
+    by_claim = {}
+    for one in judged["small"]:
+        if one.part.primary and one.part.claim == "C10" and one.dataset == "cifar10":
+            unit = one.part.unit
+            far = replace(one.found, effect=5 * unit, low=4 * unit, high=9 * unit)
+            by_claim["small"] = [replace(one, found=far, verdict="reproduced")]
+            by_claim["paper"] = by_claim["small"]
+    figure = forest(by_claim)
+    low, high = figure.axes[0].get_xlim()
+    assert low < 5 < high < 9
+    assert "Intervals that leave the upper panel are cut off." in words(figure)
+    assert f"Half full: paper, {by_claim['paper'][0].found.seeds} seeds" in words(figure)
 
 
 def test_without_runs_the_forest_and_the_grid_say_not_run():

@@ -78,6 +78,26 @@ def test_one_seed_with_nothing_to_borrow_is_undecided():
     assert word(found, 0.0) == "undecided"
 
 
+def test_an_effect_without_an_interval_of_its_own_borrows():
+    """One seed of it, although other cells of its recipe have many, and are not alike."""
+    small = values([0.5, 0.6, 0.7], [0.4, 0.4, 0.4])
+    alone = estimate(DIFFERENCE, values([0.6], [0.5]), UNLIKE, (small, UNLIKE))
+    assert alone.how == "borrowed"
+    assert alone.freedom == 2
+    assert alone.error == pytest.approx(0.1)
+    own = estimate(DIFFERENCE, values([0.6, 0.8], [0.5, 0.5]), UNLIKE, (small, UNLIKE))
+    assert own.how == "t"
+    assert own.freedom == 1
+
+
+def test_student_s_interval_is_about_the_seeds_that_have_all_cells():
+    found = estimate(DIFFERENCE, values([1.0, 1.1, 4.0], [0.0, 0.1, math.nan]), UNLIKE, None)
+    assert found.effect == pytest.approx(1.0)
+    assert found.seeds == 2
+    pooled = estimate(DIFFERENCE, values([1.0, 1.1, 4.0], [0.0, 0.1, math.nan]), ALIKE, None)
+    assert pooled.effect == pytest.approx(6.1 / 3 - 0.05)
+
+
 def test_bartlett_decides_what_is_alike():
     rng = np.random.default_rng(0)
     same = [rng.normal(0, 1, 3) for _ in range(20)]

@@ -22,7 +22,7 @@ const LISTS = ["loss", "tau", "share", "width"];
 
 /** text as a value of what `name` names, or undefined where it is none. */
 function readValue(name, text) {
-  if (CHOICES[name]) return CHOICES[name].find((choice) => String(choice) === text);
+  if (Object.hasOwn(CHOICES, name)) return CHOICES[name].find((choice) => String(choice) === text);
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) return undefined;
   const [least, most] = RANGES[name];
@@ -68,7 +68,7 @@ function readAddress(text, preset) {
       text.split(",").slice(0, count).forEach((part, i) => {
         settings.learners[i][name] = readValue(name, part) ?? settings.learners[i][name];
       });
-    } else if (CHOICES[name] || RANGES[name]) {
+    } else if (Object.hasOwn(CHOICES, name) || Object.hasOwn(RANGES, name)) {
       settings[name] = readValue(name, text) ?? settings[name];
     }
   }

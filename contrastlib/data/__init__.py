@@ -177,7 +177,8 @@ def choose(limit: int, n: int, name: str, split: str) -> Tensor:
     limit = as_python(limit)
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= n:
         raise ValueError(f"limit is {limit!r}; {name} has {n} {split} images: give 1 to {n}")
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:limit]
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0), device="cpu")
+    return order[:limit]
 
 
 def pillow_mode(info: DatasetInfo) -> str:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from contrastlib.reproduction import grids, plot_parts, words
-from contrastlib.reproduction.ablations import LABELS, numbers
+from contrastlib.reproduction.ablations import BASELINE, LABELS, numbers
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.plotting import BLUE, GREEN, RED
 
@@ -29,9 +29,12 @@ def draw(name: str, records: list[dict], scale: str = "small", dataset: str = "c
             draw_ablation(axes, part, ablation)
         axes.set(ylabel=LABELS[measure])
         axes.label_outer()
-    title = plot_parts.runs_title(data)
+    title = f"{NAMES[dataset]}, {plot_parts.runs_title(data)}"
     panels[0].set_title(title, fontsize="medium")
-    return finish(figure, not_run(data), data, "beyond")
+    is_baseline = data["ablation"] == BASELINE
+    said = gap_note(not_run(data[is_baseline]), data, "curves")
+    said += gap_note(not_run(data[~is_baseline]), data, "beyond")
+    return finish(figure, said)
 
 
 def draw_ablation(axes: Axes, part: pd.DataFrame, ablation: str) -> None:
@@ -81,7 +84,7 @@ def draw_effective(data: pd.DataFrame) -> Figure:
     title = f"{NAMES[data['dataset'].iloc[0]]}, {plot_parts.runs_title(data)}"
     axes.set_title(title, fontsize="medium")
     absent = [f"tau {tau:g}" for tau, part in data.groupby("tau") if not part["seeds"].any()]
-    return finish(figure, absent, data, "curves")
+    return finish(figure, gap_note(absent, data, "curves"))
 
 
 def draw_printed(data: pd.DataFrame) -> Figure:
@@ -104,12 +107,15 @@ def draw_printed(data: pd.DataFrame) -> Figure:
     return plot_parts.finish(figure, one, "curves", *plot_parts.gap_note(one))
 
 
-def finish(figure: Figure, absent: list[str], data: pd.DataFrame, grid: str) -> Figure:
-    """Add the legend above, and below what was not run, with the command that trains it."""
+def gap_note(absent: list[str], data: pd.DataFrame, grid: str) -> list[str]:
+    """What was not run, with the command that trains it; nothing where nothing is absent."""
+    if not absent:
+        return []
+    command = words.command(grid, data["scale"].iloc[0], list(data["dataset"].unique()))
+    return [f"Not run: {', '.join(absent)} ({command})."]
+
+
+def finish(figure: Figure, said: list[str]) -> Figure:
+    """Add the legend above, and below what must be said."""
     plot_parts.legend_above(figure)
-    said = []
-    if absent:
-        names = list(data["dataset"].unique())
-        command = words.command(grid, data["scale"].iloc[0], names)
-        said.append(f"Not run: {', '.join(absent)} ({command}).")
     return plot_parts.footnotes(figure, said)

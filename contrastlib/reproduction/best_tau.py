@@ -53,8 +53,8 @@ AT = 0.3  # the temperature whose probe the curves are measured from
 
 def registered(records: list[dict], dataset: str = "cifar10") -> pd.DataFrame:
     """The registered grids over temperature: how many of their runs are finished, and the left side
-    of their curve, the probe at 0.2 and 0.3 minus that at 0.07, in points, with its interval. In
-    the first row the runs of `small`, of which each grid changes one thing.
+    of their curve, the probe at 0.2 and 0.3 minus that at 0.07, in points, with its interval. The
+    first row has the runs of `small`, for comparison.
     """
     by_id = finished(records)
     rows = {}

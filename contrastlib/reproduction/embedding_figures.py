@@ -117,32 +117,22 @@ def draw_legend(axes: Axes, dataset: str, maps: Sequence[Axes]) -> None:
 
 
 def draw_profiles(data: pd.DataFrame, taus: Sequence[float], grid: str) -> Figure:
-    """Figure 8: a panel for each scale, data set and temperature with runs, one above the other."""
-    rows = []
-    for scale, dataset in rows_with_runs(data):
-        for tau in taus:
-            if has_runs(data, scale, dataset, tau):
-                rows.append((scale, dataset, tau))
-    if not rows:
-        rows = [(data["scale"].iloc[0], data["dataset"].iloc[0], taus[0])]
-    columns = 1 if len(rows) == 1 else len({tau for _, _, tau in rows})
-    count = -(-len(rows) // columns)
-    figure = Figure(figsize=(plot_parts.WIDTH, 1.3 + 2.0 * count), layout="constrained")
-    panels = figure.subplots(count, columns, squeeze=False, sharex=True, sharey=True)
-    for axes, (scale, dataset, tau) in zip(panels.flat, rows, strict=False):
-        here = (data["scale"] == scale) & (data["dataset"] == dataset) & (data["tau"] == tau)
-        draw_profile(axes, data[here & (data["seeds"] > 0)])
-        axes.set_title(f"$\\tau$ = {tau:g}", fontsize="medium")
-        if axes is panels.flat[0] or tau == taus[0]:
-            axes.set_ylabel(f"{NAMES[dataset]}, {scale}\nsimilarity")
+    """Figure 8: a row for each scale and data set with runs, a column for each temperature with
+    runs.
+    """
+    rows = rows_with_runs(data)
+    ran = set(data["tau"][data["seeds"] > 0])
+    columns = [tau for tau in taus if tau in ran] or [taus[0]]
+    figure = Figure(figsize=(plot_parts.WIDTH, 1.3 + 2.0 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+    for across, (scale, dataset) in zip(panels, rows, strict=True):
+        across[0].set_ylabel(f"{NAMES[dataset]}, {scale}\nsimilarity")
+        for axes, tau in zip(across, columns, strict=True):
+            here = (data["scale"] == scale) & (data["dataset"] == dataset) & (data["tau"] == tau)
+            draw_profile(axes, data[here & (data["seeds"] > 0)])
+            axes.set_title(f"$\\tau$ = {tau:g}", fontsize="medium")
     said = "Thin: 5 to 95 % of the anchors; thick: 25 to 75 %; marker: mean."
     return plot_parts.finish(figure, data, grid, said)
-
-
-def has_runs(data: pd.DataFrame, scale: str, dataset: str, tau: float) -> bool:
-    """Whether a panel of Figure 8 has anything to show."""
-    here = (data["scale"] == scale) & (data["dataset"] == dataset) & (data["tau"] == tau)
-    return bool((data[here]["seeds"] > 0).any())
 
 
 def draw_profile(axes: Axes, part: pd.DataFrame) -> None:

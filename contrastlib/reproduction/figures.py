@@ -261,11 +261,13 @@ def fig9(records: Records = None, *, scales: Names = None, datasets: Names = Non
     data = numbers(9, records, scales=scales, datasets=datasets)
     names = plot_parts.with_runs(data)
     shown = data[data["dataset"].isin(names)]
-    pairs = [
-        (dataset, scale, mine)
-        for (dataset, scale), mine in shown.groupby(["dataset", "scale"], sort=False)
-        if mine["seeds"].any() or len(shown) == len(mine)
-    ]
+    every_pair = []
+    pairs = []
+    for (dataset, scale), mine in shown.groupby(["dataset", "scale"], sort=False):
+        every_pair.append((dataset, scale, mine))
+        if mine["seeds"].any():
+            pairs.append((dataset, scale, mine))
+    pairs = pairs or every_pair[:1]
     papers = [name for name in names if name in DATASETS]
     rows = len(pairs) + len(papers)
     figure = Figure(figsize=(plot_parts.WIDTH, 0.9 + 2.2 * rows), layout="constrained")

@@ -81,20 +81,15 @@ def id_of(recipe: Recipe, seed: int) -> str:
 
 
 class Runs:
-    """The runs of one base recipe among some records.
-
-    `missing` names, each once, the cells that were asked for and have no finished run.
-    """
+    """The runs of one base recipe among some records."""
 
     def __init__(self, records: Iterable[dict], base: Recipe):
         records = [record for record in records if record["recipe"]["dataset"] == base.dataset]
         self.by_id = {record["id"]: record for record in records}
         self.seeds = sorted({record["seed"] for record in records})
         self.base = base
-        self.missing: dict[str, None] = {}
-        self.cells: dict[
-            Cell, dict[int, dict]
-        ] = {}  # every record of a cell by seed, looked up once
+        # Every record of a cell by seed, looked up once.
+        self.cells: dict[Cell, dict[int, dict]] = {}
 
     def of(self, recipe: Recipe) -> dict[int, dict]:
         """The records of a recipe, finished or diverged, by seed."""
@@ -114,10 +109,7 @@ class Runs:
     def finished(self, cell: Cell) -> dict[int, dict]:
         """The finished records of a cell, by seed."""
         every = self.cell(cell)
-        done = {seed: record for seed, record in every.items() if record["status"] == "finished"}
-        if not done:
-            self.missing[label(cell)] = None
-        return done
+        return {seed: record for seed, record in every.items() if record["status"] == "finished"}
 
     def diverged(self, cell: Cell) -> int:
         """How many runs of a cell diverged."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from contrastlib.reproduction import grids
 from contrastlib.reproduction.aggregate import any_run, frame
-from contrastlib.reproduction.judging import NO_SPREAD, POOLED, Judged, Measured
+from contrastlib.reproduction.judging import Judged, Measured
 from contrastlib.reproduction.names import LOSSES, NAMES, UNITS
 from contrastlib.reproduction.paper_table import COLUMNS
 from contrastlib.reproduction.run_index import SCALES, Cell, label
@@ -108,10 +108,7 @@ def difference_text(part: Part, measured: Measured) -> str:
     values = measured.values(part)
     if (values.count() == 0).any():
         return "not run"
-    pool = NO_SPREAD
-    if all(cell[0] in POOLED for cell in part.weights):
-        pool = measured.spread(part.measure)
-    found = estimate(part, values, pool, None)
+    found = estimate(part, values, measured.spread_for(part), None)
     text = f"{100 * found.effect:+.1f} ({100 * found.low:+.1f}, {100 * found.high:+.1f})"
     return text.replace("-", "−")
 

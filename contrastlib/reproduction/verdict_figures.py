@@ -82,23 +82,27 @@ def verdict_table(judged: JudgedByScale) -> pd.DataFrame:
 
 
 def datasets_with_runs(primary: list[Judged]) -> list[str]:
-    """The data sets on which any claim was judged; CIFAR-10 where there are none."""
+    """The data sets on which any claim was judged; the first where there are none."""
     found = [one.dataset for one in primary if one.verdict != "not run"]
-    return list(dict.fromkeys(found)) or ["cifar10"]
+    return list(dict.fromkeys(found)) or [one.dataset for one in primary[:1]]
 
 
+FILLS = {"small": "full", "desk": "none", "paper": "top"}  # of the forest plot's marks
 LABELS_FROM = -7.9  # where the claims' names begin, in columns before the first
 
 
 def verdict_grid(judged: JudgedByScale) -> Figure:
     """The words of `verdict_table` as coloured signs, with a legend of the five. A star marks the
-    scales whose verdicts rest on one seed and a borrowed interval.
+    scales with a borrowed interval.
     """
     table = verdict_table(judged)
     starred = set()
+    seeds = set()
     for scale, found in judged.items():
-        if any(one.found.how == "borrowed" for one in found):
+        borrowed = [one.found.seeds for one in found if one.found.how == "borrowed"]
+        if borrowed:
             starred.add(scale)
+            seeds.update(borrowed)
     rows = len(table)
     columns = list(table.columns)
     figure = Figure(figsize=(plot_parts.WIDTH, 1.9 + 0.3 * rows), layout="constrained")
@@ -123,7 +127,9 @@ def verdict_grid(judged: JudgedByScale) -> Figure:
             rotation_mode="anchor",
         )
     if starred:
-        note = "* One seed, its interval borrowed from small."
+        note = "* Few seeds, their intervals borrowed from small."
+        if seeds == {1}:
+            note = "* One seed, its interval borrowed from small."
         axes.text(LABELS_FROM, rows - 0.2, note, va="top", fontsize="small")
     handles = [sign_handle(word) for word in WORDS]
     figure.legend(
@@ -206,8 +212,11 @@ def forest(judged: JudgedByScale) -> Figure:
     figure = Figure(figsize=(plot_parts.WIDTH, 1.2 + 0.62 * sum(heights)), layout="constrained")
     panels = figure.subplots(1 + len(UNITS), 1, height_ratios=heights)
     draw_forest(panels[0], data, multiples, 1.0)
+    effects = data["effect"][data["in_multiples"]]
     low, high = panels[0].get_xlim()
-    panels[0].set_xlim(max(low, -1.2), min(high, 3.2))
+    panels[0].set_xlim(
+        max(low, min(-1.2, effects.min() - 0.1)), min(high, max(3.2, effects.max() + 0.1))
+    )
     panels[0].axvline(0.5, color=GREY, linewidth=1, linestyle=":")
     panels[0].axvline(1.0, color=GREY, linewidth=1, linestyle="--")
     panels[0].set_xlabel("multiple of the paper's effect (0.5 is the bar)")
@@ -215,15 +224,20 @@ def forest(judged: JudgedByScale) -> Figure:
         draw_forest(axes, data, [claim], factor)
         axes.set_xlabel(unit)
     plot_parts.legend_above(figure)
-    said = [hollow_note(scale, part) for scale, part in data.groupby("scale", sort=False)]
+    said = [mark_note(scale, part) for scale, part in data.groupby("scale", sort=False)]
+    shown = data[data["claim"].isin(multiples)]
+    low, high = panels[0].get_xlim()
+    if (shown["low"] < low).any() or (shown["high"] > high).any():
+        said.append("Intervals that leave the upper panel are cut off.")
     return plot_parts.footnotes(figure, filter(None, said))
 
 
-def hollow_note(scale: str, part: pd.DataFrame) -> str:
-    """What to say of the hollow marks of one scale; nothing of `small`, whose marks are full."""
+def mark_note(scale: str, part: pd.DataFrame) -> str:
+    """What to say of the marks of one scale; nothing of `small`, whose marks are full."""
     if scale == "small":
         return ""
-    said = f"Hollow: {scale}, {plot_parts.seeds_in_words(part)}"
+    mark = {"none": "Hollow", "top": "Half full"}[FILLS[scale]]
+    said = f"{mark}: {scale}, {plot_parts.seeds_in_words(part)}"
     if (part["how"] == "borrowed").any():
         said += ", intervals borrowed from small"
     return said + "."
@@ -258,7 +272,6 @@ def draw_forest(axes: Axes, data: pd.DataFrame, chosen: list[str], factor: float
 def draw_effect(axes: Axes, row: pd.Series, height: float, factor: float) -> None:
     """One effect and its interval."""
     colour, marker, _ = plot_parts.STYLES[row["dataset"]]
-    hollow = row["scale"] != "small"
     if math.isfinite(row["low"]):
         ends = [factor * row["low"], factor * row["high"]]
         axes.plot(ends, [height, height], color=colour, linewidth=1.4)
@@ -268,7 +281,8 @@ def draw_effect(axes: Axes, row: pd.Series, height: float, factor: float) -> Non
         marker,
         color=colour,
         markersize=5.5,
-        markerfacecolor="none" if hollow else colour,
+        fillstyle=FILLS[row["scale"]],
+        markerfacecoloralt="none",
         label=f"{row['scale']}, {NAMES[row['dataset']]}",
     )
 

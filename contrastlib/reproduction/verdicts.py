@@ -21,7 +21,9 @@ is no weighted sum of cells, and where it takes a cell outside the pool, such as
 the interval is Student's t over the seeds' own effects. (The last of these was added after the runs
 of `small` had been judged: untrained nets had been given the narrower spread of trained ones.) A
 recipe with fewer than `ENOUGH` degrees of freedom borrows its variance from `small`: pooled if
-alike there, else that of the same effect there; such an interval is marked as borrowed.
+alike there, else that of the same effect there; such an interval is marked as borrowed. (So does an
+effect that would have no interval otherwise, because it rests on one seed and cannot be pooled.
+This was added before `desk` had a second seed.)
 
 Several data sets. The overall word of a claim is judged by the mean of its effects, as multiples of
 the paper's, over the paper's own data sets of one recipe. Other data sets are a transfer: they have
@@ -170,46 +172,66 @@ def estimate(
     seeds = int(counts.min()) if len(counts) else 0
     if seeds == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
-    if part.combine is None:
-        effect = part.margin
-        share = 0.0  # of the variance between seeds that is the effect's own
-        for cell, weight in part.weights.items():
-            name = label(cell)
-            effect += weight * values[name].mean()
-            share += weight**2 / counts[name]
-    else:
-        effect = float(part.by_seed(values).mean())
-        share = math.nan
-    error, freedom, how = _error(part, values, share, pool, borrow)
-    half = math.inf
-    if freedom > 0:
-        half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
-    return Estimate(
-        float(effect), float(effect - half), float(effect + half), seeds, float(error), freedom, how
-    )
-
-
-def _error(
-    part: Part,
-    values: pd.DataFrame,
-    share: float,
-    pool: Spread,
-    borrow: tuple[pd.DataFrame, Spread] | None,
-) -> tuple[float, float, str]:
-    """Standard error, degrees of freedom, and where they come from, by the rule above."""
-    own = part.by_seed(values)
-    if pool.freedom < ENOUGH and borrow is not None:
+    pooled = _pooled(part, values, pool, "pooled")
+    paired = _paired(part, values, values, "t")
+    borrowed = None
+    if borrow is not None:
         small_values, small_pool = borrow
-        if part.combine is None and small_pool.alike:
-            return math.sqrt(small_pool.variance * share), small_pool.freedom, "borrowed"
-        there = part.by_seed(small_values)
-        if len(there) > 1 and len(own) > 0:
-            return float(there.std(ddof=1)) / math.sqrt(len(own)), len(there) - 1, "borrowed"
-    if part.combine is None and pool.alike:
-        return math.sqrt(pool.variance * share), pool.freedom, "pooled"
-    if len(own) > 1:
-        return float(own.std(ddof=1)) / math.sqrt(len(own)), len(own) - 1, "t"
-    return math.inf, 0, "none"
+        borrowed = _pooled(part, values, small_pool, "borrowed")
+        borrowed = borrowed or _paired(part, values, small_values, "borrowed")
+    choices = [pooled, paired, borrowed]
+    if pool.freedom < ENOUGH:
+        choices = [borrowed, pooled, paired]
+    for found in choices:
+        if found is not None:
+            return found
+    effect = _effect_of_means(part, values)
+    return Estimate(effect, -math.inf, math.inf, seeds, math.inf, 0, "none")
+
+
+def _pooled(part: Part, values: pd.DataFrame, pool: Spread, how: str) -> Estimate | None:
+    """The effect of the cells' means, and its interval by a variance that all cells share; None
+    where the cells are not alike or the effect is no weighted sum of them.
+    """
+    if part.combine is not None or not pool.alike:
+        return None
+    counts = values.count()
+    share = 0.0  # of the variance between seeds that is the effect's own
+    for cell, weight in part.weights.items():
+        share += weight**2 / counts[label(cell)]
+    error = math.sqrt(pool.variance * share)
+    effect = _effect_of_means(part, values)
+    return _with_interval(effect, error, pool.freedom, int(counts.min()), how)
+
+
+def _paired(
+    part: Part, values: pd.DataFrame, spread_from: pd.DataFrame, how: str
+) -> Estimate | None:
+    """The mean of the seeds' own effects, and its interval by how much the effect differs between
+    the seeds of `spread_from`; None where those are fewer than two.
+    """
+    own = part.by_seed(values)
+    there = part.by_seed(spread_from)
+    if len(own) == 0 or len(there) < 2:
+        return None
+    error = float(there.std(ddof=1)) / math.sqrt(len(own))
+    return _with_interval(float(own.mean()), error, len(there) - 1, len(own), how)
+
+
+def _effect_of_means(part: Part, values: pd.DataFrame) -> float:
+    """The weighted sum of the cells' means, or the mean over seeds where it is no such sum."""
+    if part.combine is not None:
+        return float(part.by_seed(values).mean())
+    effect = part.margin
+    for cell, weight in part.weights.items():
+        effect += weight * values[label(cell)].mean()
+    return float(effect)
+
+
+def _with_interval(effect: float, error: float, freedom: float, seeds: int, how: str) -> Estimate:
+    """The estimate with the 95 % interval that belongs to a standard error."""
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * error)
+    return Estimate(effect, effect - half, effect + half, seeds, error, freedom, how)
 
 
 def word(found: Estimate, bar: float) -> str:

@@ -132,14 +132,24 @@ def own_image(path: str | os.PathLike) -> Tensor:
     """A photograph as Fashion-MNIST has its images: grey, light on black, uint8 [1, 1, 28, 28].
 
     path: of a picture that Pillow reads. It is turned upright, padded to a square with the
-    brightness of its border, and inverted where that border is bright, as on white paper.
-    Errors: FileNotFoundError for a missing file; ValueError for one that is no picture.
+    brightness of its border, and inverted where that border is bright, as on white paper. What is
+    transparent counts as white.
+    Errors: FileNotFoundError for a missing file; ValueError for one that is no picture, or has 16
+    bits a pixel.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as opened:
-            grey = ImageOps.exif_transpose(opened).convert("L")
+            upright = ImageOps.exif_transpose(opened)
+            if upright.mode.startswith("I"):  # 16 bits or more; conversion would clip them
+                raise ValueError(
+                    f"{path} has 16 bits a pixel: save it with 8, as a JPEG or an 8-bit PNG"
+                )
+            if upright.has_transparency_data:
+                on_white = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(on_white, upright.convert("RGBA"))
+            grey = upright.convert("L")
     except (FileNotFoundError, PermissionError):
         raise
     except (OSError, SyntaxError) as error:  # what Pillow raises for a file that it cannot decode

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contrastlib.reproduction.grids import TAUS
 from contrastlib.reproduction.run_index import Runs
 
-TAUS = (0.02, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # temperatures of the runs at scale small
 # The band: shares of the negatives that should be effective.
 FEWEST = 0.01
 MOST = 0.5
@@ -39,13 +39,23 @@ def share_effective(record: dict, epoch: int | None = None) -> float:
 
 
 def mean_share(runs: Runs, tau: float, epoch: int | None = None) -> float:
-    """`share_effective`, averaged over the seeds of the ordinary loss at this temperature."""
+    """`share_effective`, averaged over the seeds of the ordinary loss at this temperature.
+
+    Errors: ValueError where no run at it is finished.
+    """
     records = runs.finished(("contrastive", tau)).values()
+    if not records:
+        raise ValueError(
+            f"there is no finished run at tau = {tau:g}; the grid has runs at "
+            f"{', '.join(f'{known:g}' for known in TAUS)}"
+        )
     return sum(share_effective(record, epoch) for record in records) / len(records)
 
 
 def mean_accuracy(runs: Runs, tau: float, measure: str = "probe") -> float:
-    """An accuracy, in [0, 1], averaged over the seeds of the ordinary loss at this temperature."""
+    """An accuracy, in [0, 1], averaged over the seeds of the ordinary loss at this temperature; NaN
+    where no run at it is finished.
+    """
     return float(runs.by_seed("contrastive", tau, measure).mean())
 
 
@@ -58,6 +68,7 @@ def follow(runs: Runs, start: float, *, epochs: int = 50, measure: str = "probe"
     """Follow the recipe from a first temperature: short runs of so many epochs, then full ones.
 
     The short runs are the beginnings of the full ones, under the full learning-rate schedule.
+    Errors: ValueError where the recipe comes to a temperature at which no run is finished.
     """
     tau = start
     measured = {}
@@ -70,7 +81,11 @@ def follow(runs: Runs, start: float, *, epochs: int = 50, measure: str = "probe"
             tau = nearest(tau / 2)
     trained = {nearest(tau / 2), tau, nearest(2 * tau)}
     while True:
-        best = max(trained, key=lambda known: mean_accuracy(runs, known, measure))
+        accuracy = {known: mean_accuracy(runs, known, measure) for known in trained}
+        absent = [known for known in trained if math.isnan(accuracy[known])]
+        if absent:
+            raise ValueError(f"there is no finished run at tau = {absent[0]:g}: train it first")
+        best = max(accuracy, key=accuracy.get)
         beside = set()  # what the bracket lacks where its best lies at an end
         if best == min(trained):
             beside.add(nearest(best / 2))

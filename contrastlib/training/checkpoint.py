@@ -87,7 +87,11 @@ def restore(
 
 def check_same_run(file: Path, saved: dict, recipe: Recipe, device_and_precision: str) -> None:
     """Refuse a checkpoint of another recipe, or of a device or precision that cannot resume it."""
-    if run_id(from_dict(saved["recipe"])) != run_id(recipe):
+    try:
+        saved_id = run_id(from_dict(saved["recipe"]))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} is of another version ({first_line(error)}): {ADVICE}") from error
+    if saved_id != run_id(recipe):
         other = {}
         for name, value in to_dict(recipe).items():
             if saved["recipe"].get(name) != value:

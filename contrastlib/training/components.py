@@ -134,7 +134,7 @@ def shuffled_batches(recipe: Recipe, n: int, shuffle_rng: torch.Generator) -> tu
 
     Images that do not fill the last batch are left out.
     """
-    order = torch.randperm(n, generator=shuffle_rng)
+    order = torch.randperm(n, generator=shuffle_rng, device="cpu")
     used = steps_per_epoch(recipe, n) * recipe.batch
     return order[:used].split(recipe.batch)
 

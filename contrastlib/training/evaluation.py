@@ -146,6 +146,8 @@ def tsne(encoder: Encoder, recipe: Recipe, *, n: int = 1000) -> dict[str, list[i
     test = build_images(recipe, "test", device, limit=n)
     layout = memory_format(recipe, device)
     _, z = embed(encoder.eval(), test, augmentation.normalise, layout=layout)
+    if (z == z[0]).all():  # t-SNE has no answer for points that all lie in one place
+        return {"x": [0] * n, "y": [0] * n, "label": test.labels.tolist()}
     # A tiny set has few points, and so many neighbours as fit it. Cosine and Euclidean distance
     # rank unit vectors alike.
     perplexity = min(30, (n - 1) / 3)

@@ -1,7 +1,9 @@
 """Files that are whole or not there, and the lock that keeps a run to one process."""
 
+import errno
 import os
 import socket
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +13,18 @@ from filelock import FileLock, Timeout
 
 __all__ = ["append_line", "lock", "replace_file"]
 
+# What a drive without locks answers, by its system.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file's content at once: whoever reads it finds the old or the new, never a part.
 
-    The content is written to PATH.tmp and then renamed. Where that fails nothing is left of
-    PATH.tmp, and the old file stays. Errors: OSError that names the file, on a full disk say.
+    The content is written to a file of its own beside it, which is then renamed. Where that fails
+    nothing is left of it, and the old file stays. Errors: OSError that names the file, on a full
+    disk say.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -52,11 +58,12 @@ def lock(path: Path, wait: bool = False) -> Iterator[None]:
 
     Beside it, in PATH.owner, stands which process holds it. On a drive that has no locks the block
     runs without one, after a warning.
-    Errors: ValueError if another process holds the lock and wait is False.
+    Errors: ValueError if another process holds the lock and wait is False; OSError where the lock
+    cannot be opened.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = path.with_name(f"{path.name}.owner")
-    held = FileLock(path)
+    held = FileLock(path, mode=0o666)  # other users of a shared folder must be able to open it
     try:
         held.acquire(blocking=wait)
     except Timeout:
@@ -65,6 +72,8 @@ def lock(path: Path, wait: bool = False) -> Iterator[None]:
             "wait until it is done, or end it"
         ) from None
     except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise _with_name(error, path) from error
         warnings.warn(
             f"{path.parent} lies on a drive without file locks ({error}): "
             "see to it yourself that no two processes train one run",

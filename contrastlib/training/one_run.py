@@ -9,6 +9,7 @@ import torch
 from contrastlib.training import distributed, run_records
 from contrastlib.training.baselines import batch_norm_only, supervised, untrained
 from contrastlib.training.devices import pick_device, pick_precision
+from contrastlib.training.environment import git_commit
 from contrastlib.training.evaluation import evaluate, tsne
 from contrastlib.training.files import lock
 from contrastlib.training.image_sources import build_images
@@ -58,6 +59,7 @@ def _train_and_record(
     is_first = distributed.rank() == 0
     is_baseline = not OBJECTIVES[recipe.loss].compares_pairs
     start = time.perf_counter()
+    commit = git_commit()  # now: the checkout may have moved on when the run is done
     with distributed.process_group(device):
         finished = (folder / f"{name}.json").exists()
         finished = distributed.from_first_rank(finished, device)
@@ -75,13 +77,15 @@ def _train_and_record(
         return run_records.read(name, folder)
     if is_baseline:
         trained = train_baseline(recipe, device, progress)
-    return evaluate_and_record(recipe, folder, trained, start)
+    return evaluate_and_record(recipe, folder, trained, start, commit)
 
 
-def evaluate_and_record(recipe: Recipe, folder: Path, trained: Run, start: float) -> dict:
+def evaluate_and_record(
+    recipe: Recipe, folder: Path, trained: Run, start: float, commit: str | None
+) -> dict:
     """Evaluate a run unless it diverged, write its record, and return that.
 
-    start: the time at which it began, by time.perf_counter.
+    start: the time at which it began, by time.perf_counter. commit: of the code that trained it.
     """
     metrics = {}
     tsne_map = {}
@@ -100,6 +104,7 @@ def evaluate_and_record(recipe: Recipe, folder: Path, trained: Run, start: float
         trained.device,
         trained.precision,
         tsne_map,
+        commit,
     )
     run_records.write(folder, record)
     return record

@@ -7,12 +7,11 @@ the book uses, and settings from a command line, are in `recipes`.
 
 import dataclasses
 import json
-from dataclasses import dataclass, field, fields, replace
-
-import numpy as np
+from dataclasses import dataclass, field, fields
 
 from contrastlib.augment import Augmentation
 from contrastlib.checks import (
+    as_python,
     check_count,
     check_momentum,
     check_one_of,
@@ -68,7 +67,7 @@ class Recipe:
     seed: int = 0  #: of the first weights, bank or queue, order of the images, and views
 
     loss: str = "contrastive"  #: a name in `objectives.OBJECTIVES`
-    tau: float | str = 0.2  #: temperature; "learnt": with the network, as in CLIP
+    tau: float | str = 0.2  #: temperature; "learnt": learnt with the network, as in CLIP
     #: With tau_period: tau swings to tau_to and back, along a cosine (Kukleva et al. 2023).
     tau_to: float | None = None
     tau_period: float | None = None  #: epochs of one such swing
@@ -76,8 +75,8 @@ class Recipe:
     #: The learning rate of log(1 / tau) at the start, for a learnt temperature; None: a tenth of
     #: lr. At lr itself it would run to a bound before the network has learnt anything.
     tau_lr: float | None = None
-    tau_min: float = 0.01  #: a learnt temperature is clipped here, as OpenCLIP's is
-    tau_max: float = 1.0  #: and here
+    tau_min: float = 0.01  #: a learnt temperature is kept above this, as OpenCLIP's is
+    tau_max: float = 1.0  #: a learnt temperature is kept below this
     lam: float | None = None  #: weight of the negatives, not in the paper; None: 1 / their number
     #: The share of negatives that the hard losses keep; they take either alpha or k. For SVHN and
     #: ImageNet100 the two that the paper gives disagree; `recipes.paper` takes its alpha.
@@ -123,7 +122,7 @@ class Recipe:
 
     def __post_init__(self):
         for setting in fields(self):
-            value = without_numpy(getattr(self, setting.name))
+            value = as_python(getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)
         self._check_types()
         self._check_choices()
@@ -168,9 +167,9 @@ class Recipe:
         check_count("views", self.views, 1, 2)
         check_positive("lr", self.lr)
         check_share("weight_decay", self.weight_decay, 1.0)
-        check_momentum(self.bank_momentum)
-        check_momentum(self.queue_momentum)
-        check_momentum(self.momentum)
+        check_share("momentum", self.momentum, 1.0)
+        check_momentum(self.bank_momentum, "bank_momentum")
+        check_momentum(self.queue_momentum, "queue_momentum")
         if self.lam is not None:
             check_positive("lam", self.lam)
         if not isinstance(self.lr_steps, tuple):
@@ -249,18 +248,6 @@ class Recipe:
         if OBJECTIVES[self.loss].needs_labels:
             return f"loss {self.loss!r} needs them"
         return "leave_out_same_class needs them"
-
-
-def without_numpy(value: object) -> object:
-    """The value with numpy's numbers, also in a tuple or an augmentation, as Python's own."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple):
-        return tuple(without_numpy(inner) for inner in value)
-    if isinstance(value, Augmentation):
-        plain = {f.name: without_numpy(getattr(value, f.name)) for f in fields(value)}
-        return replace(value, **plain)
-    return value
 
 
 def to_dict(recipe: Recipe) -> dict:

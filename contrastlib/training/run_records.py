@@ -47,8 +47,12 @@ def record(
     device: str | torch.device,
     precision: str,
     tsne: dict | None = None,
+    commit: str | None = None,
 ) -> dict:
-    """The record of a run that was done here and now."""
+    """The record of a run that was done here and now.
+
+    commit: of the code that ran; None: the checkout's at present.
+    """
     device = torch.device(device)
     columns = {}
     for name in column_names(history):
@@ -63,7 +67,7 @@ def record(
         "map": tsne or {},
         "history": columns,
         "seconds": round(seconds, 1),
-        "code": {"version": __version__, "commit": git_commit()},
+        "code": {"version": __version__, "commit": commit or git_commit()},
         "packages": {name: installed(name) for name in packages},
         "hardware": hardware(device, precision),
     }

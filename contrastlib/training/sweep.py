@@ -63,6 +63,11 @@ def sweep(
     else:
         if threads is not None:
             raise ValueError("threads is for workers on this machine; give slurm cpus_per_task")
+        if workers is not None:
+            raise ValueError(
+                "workers is for this machine; give slurm slurm_array_parallelism, the most jobs "
+                "at a time"
+            )
         events = on_slurm(todo, folder, device, slurm, wait)
     for run in todo:
         (folder / run.id).mkdir(parents=True, exist_ok=True)
