@@ -79,6 +79,10 @@ def sweep(options: argparse.Namespace) -> int:
     from contrastlib.training import slurm
     from contrastlib.training import sweep as sweeps
 
+    if not options.dry_run:
+        for name in ("tflops", "price"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name} is for the estimate: give --dry-run with it")
     runs = grid_runs(options)
     common = {
         "workers": options.workers,

@@ -203,6 +203,13 @@ def test_supervised_contrastive_by_hand():
     assert value.item() == pytest.approx(ordinary.item())
 
 
+def test_an_anchor_without_a_positive_is_refused():
+    """Its loss would be the mean over nothing, and silently NaN."""
+    s = torch.tensor([[0.8, 0.0], [0.6, -math.inf]])
+    with pytest.raises(ValueError, match="anchor 1 has no positive among the keys"):
+        supervised_contrastive(s, torch.tensor([[True, False], [False, True]]), 1.0)
+
+
 def test_supervised_contrastive_pulls_the_class_together():
     torch.manual_seed(0)
     features = F.normalize(torch.randn(1, 8), dim=1).requires_grad_()

@@ -326,6 +326,8 @@ def test_dry_run_knows_what_was_measured_and_begun(tmp_path, no_workers):
         (["maps", "--device", "tpu"], "there is no device 'tpu'"),
         (["maps", "--dry-run", "--tflops", "0"], "tflops is 0.0; it must be finite and above 0"),
         (["maps", "--dry-run", "--price", "nan"], "price is nan"),
+        (["maps", "--price", "2"], "--price is for the estimate: give --dry-run"),
+        (["maps", "--tflops", "8"], "--tflops is for the estimate: give --dry-run"),
         (["maps", "--dry-run", "--slurm", "nonsense"], "nonsense"),
         (["maps", "--dry-run", "--no-wait"], "--no-wait is for --slurm"),
         (["maps", "--slurm", "--workers", "2"], "workers is for this machine; give slurm"),

@@ -25,7 +25,7 @@ from contrastlib.reproduction.verdict_figures import (
     verdict_grid,
     verdict_table,
 )
-from contrastlib.reproduction.verdicts import WORDS
+from contrastlib.reproduction.verdicts import WORDS, Part
 from contrastlib.training.recipes import desk
 
 
@@ -237,3 +237,15 @@ def test_every_colour_is_legible_on_light_and_dark(ground):
 def test_the_frames_columns_are_there_without_runs():
     assert isinstance(forest_numbers({"small": []}), pd.DataFrame)
     assert len(forest_numbers({"small": []})) == 0
+
+
+def test_a_difference_of_single_runs_has_the_interval_that_its_verdict_has(records):
+    pairs = {"0.2 minus 0.07": (("contrastive", 0.2), ("contrastive", 0.07))}
+    table = tables.differences(records, pairs, scale="desk", datasets=["cifar10"])
+    weights = {("contrastive", 0.2): 1.0, ("contrastive", 0.07): -1.0}
+    part = Part("", "a difference", "probe", weights)
+    found = judging.measured_at("desk", "cifar10", records).estimate(part)
+    assert found.how == "borrowed"
+    text = f"{100 * found.effect:+.1f} ({100 * found.low:+.1f}, {100 * found.high:+.1f})"
+    assert table.iloc[0, 0] == text.replace("-", "−")
+    assert "inf" not in text

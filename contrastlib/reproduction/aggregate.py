@@ -16,7 +16,7 @@ from contrastlib.reproduction import grids, judging
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.paper_table import DATASETS, as_printed
 from contrastlib.reproduction.run_index import SCALES, Cell, Measure, Runs, metric
-from contrastlib.reproduction.verdicts import Part, estimate, interval
+from contrastlib.reproduction.verdicts import Part, interval
 from contrastlib.training.run_records import QUANTILES
 
 __all__ = ["frame", "maps", "profiles", "scales_with_runs", "shown", "summary"]
@@ -92,24 +92,18 @@ def frame(
     for dataset in datasets:
         if not SCALES[scale].has(dataset):
             continue
-        measured = judging.Measured(records, SCALES[scale].recipe(dataset))
-        small = judging.Measured(records, SCALES["small"].recipe(dataset))
+        measured = judging.measured_at(scale, dataset, records)
         for cell in cells:
             row = {"scale": scale, "dataset": dataset, "loss": cell[0], "tau": cell[1]}
-            row |= cell_numbers(measured, small, cell, measure)
+            row |= cell_numbers(measured, cell, measure)
             printed = as_printed(dataset, measure).get(cell)
             row["paper"] = math.nan if printed is None else float(printed)
             rows.append(row)
     return pd.DataFrame(rows).astype({"tau": float})
 
 
-def cell_numbers(
-    measured: judging.Measured, small: judging.Measured, cell: Cell, measure: Measure
-) -> dict:
-    """Mean, interval, seeds, values and run ids of one cell.
-
-    small: the same cells at scale small, from which a cell with few seeds borrows its variance.
-    """
+def cell_numbers(measured: judging.Measured, cell: Cell, measure: Measure) -> dict:
+    """Mean, interval, seeds, values and run ids of one cell."""
     scale_factor = factor(measure)
     finished = measured.runs.finished(cell)
     values = tuple(scale_factor * metric(record, measure) for record in finished.values())
@@ -126,11 +120,7 @@ def cell_numbers(
     if not values:
         return numbers
     part = Part("", "the mean of a cell", measure, {cell: 1.0})  # of no claim
-    borrow = None
-    is_small = measured.runs.base == small.runs.base
-    if not is_small:
-        borrow = (small.values(part), small.spread_for(part))
-    found = estimate(part, measured.values(part), measured.spread_for(part), borrow)
+    found = measured.estimate(part)
     numbers["mean"] = scale_factor * found.effect
     if math.isfinite(found.low):
         numbers["low"] = scale_factor * found.low

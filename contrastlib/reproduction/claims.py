@@ -258,13 +258,13 @@ def accuracy(source: str) -> Iterator[Part]:
         paper=in_paper(("contrastive", 0.3), ("contrastive", 1.0)),
     )
     hard = ("hard", 1.0)
-    ordinary = ("contrastive", 1.0)
+    ordinary_at_1 = ("contrastive", 1.0)
     yield Part(
         "C11",
         "probe at 1, hard minus ordinary",
         "probe",
-        difference(hard, ordinary),
-        paper=in_paper(hard, ordinary),
+        difference(hard, ordinary_at_1),
+        paper=in_paper(hard, ordinary_at_1),
         primary=True,
     )
     yield Part(
@@ -276,7 +276,7 @@ def accuracy(source: str) -> Iterator[Part]:
     )
     simple = ("simple", None)
     hard_simple = ("hard_simple", None)
-    ordinary = ("contrastive", 0.3)
+    ordinary_at_03 = ("contrastive", 0.3)
     yield Part(
         "C12",
         "probe, hard simple minus simple",
@@ -289,13 +289,13 @@ def accuracy(source: str) -> Iterator[Part]:
         "C12",
         "probe, ordinary at 0.3 minus simple",
         "probe",
-        difference(ordinary, simple),
-        paper=in_paper(ordinary, simple),
+        difference(ordinary_at_03, simple),
+        paper=in_paper(ordinary_at_03, simple),
     )
     yield Part(
         "C12",
         "probe, hard simple minus ordinary at 0.3",
         "probe",
-        difference(hard_simple, ordinary),
+        difference(hard_simple, ordinary_at_03),
         margin=POINT,
     )

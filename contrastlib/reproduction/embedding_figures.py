@@ -140,7 +140,7 @@ def draw_profile(axes: Axes, part: pd.DataFrame) -> None:
     place = {RANKS[0]: 0}
     for number, rank in enumerate(RANKS[1:], 1):
         place[rank] = number + 2  # apart from the positive
-    axes.set_xticks([place["pos"], place["n6"]], ["pos", "n1–10"], fontsize="small")
+    axes.set_xticks([place["pos"], place["n6"]], ["pos", "n1–10"], fontsize="x-small")
     axes.set_xlim(-1.2, 13.2)
     if len(part) == 0:
         plot_parts.centre_text(axes, "not run")

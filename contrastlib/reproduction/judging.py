@@ -1,6 +1,5 @@
 """From runs to verdicts: every part of every claim is judged by the rule of `verdicts`."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +9,30 @@ import pandas as pd
 from contrastlib.reproduction import grids
 from contrastlib.reproduction.claims import SETS, parts
 from contrastlib.reproduction.paper_table import DATASETS
-from contrastlib.reproduction.run_index import SCALES, Cell, Measure, Runs
-from contrastlib.reproduction.verdicts import Estimate, Part, Spread, estimate, join, spread, word
+from contrastlib.reproduction.run_index import SCALES, Cell, Measure, Runs, label
+from contrastlib.reproduction.verdicts import (
+    NOT_RUN,
+    Estimate,
+    Part,
+    Spread,
+    estimate,
+    join,
+    spread,
+    word,
+)
 from contrastlib.training.recipes import Recipe
 
-__all__ = ["Judged", "Measured", "best_in_the_middle", "first_edition", "judge_all", "overall"]
+__all__ = [
+    "Judged",
+    "Measured",
+    "best_in_the_middle",
+    "first_edition",
+    "judge_all",
+    "measured_at",
+    "overall",
+]
 
 POOLED = ("contrastive", "hard", "simple", "hard_simple")  # losses that share one variance
-NO_SPREAD = Spread(math.nan, 0, math.nan)
 
 
 @dataclass(frozen=True)
@@ -34,15 +49,23 @@ class Judged:
 
 
 class Measured:
-    """The values of one recipe's cells, and their spread between seeds, each worked out once."""
+    """The values of one recipe's cells, and their spread between seeds, each worked out once.
 
-    def __init__(self, records: Iterable[dict], base: Recipe):
+    small: the same of the recipe `small`, whose variance may be borrowed; None for `small` itself.
+    """
+
+    def __init__(self, records: Iterable[dict], base: Recipe, small: "Measured | None" = None):
         self.runs = Runs(records, base)
+        self.small = small
         self.spreads: dict[Measure, Spread] = {}
 
     def values(self, part: Part) -> pd.DataFrame:
         """A row for each seed, a column for each cell of the part."""
         return self.runs.values(part.weights, part.measure)
+
+    def missing(self, part: Part) -> tuple[str, ...]:
+        """The cells of a part without a finished run."""
+        return tuple(label(cell) for cell in part.weights if not self.runs.finished(cell))
 
     def spread(self, measure: Measure) -> Spread:
         """The spread between seeds, over all cells of the four losses."""
@@ -60,6 +83,24 @@ class Measured:
             return found
         return replace(found, p=0.0)
 
+    def estimate(self, part: Part) -> Estimate:
+        """A part's effect and interval, NaN where one of its cells has no finished run."""
+        if self.missing(part):
+            return NOT_RUN
+        borrow = None
+        if self.small is not None:
+            borrow = (self.small.values(part), self.small.spread_for(part))
+        return estimate(part, self.values(part), self.spread_for(part), borrow)
+
+
+def measured_at(scale: str, dataset: str, records: Iterable[dict]) -> Measured:
+    """What was measured on a data set at one of `SCALES`."""
+    records = list(records)
+    small = Measured(records, SCALES["small"].recipe(dataset))
+    if scale == "small":
+        return small
+    return Measured(records, SCALES[scale].recipe(dataset), small)
+
 
 def pooled_cells() -> list[Cell]:
     """The cells that share one variance between seeds."""
@@ -75,29 +116,12 @@ def judge_all(
     for dataset in datasets:
         if not SCALES[scale].has(dataset):
             continue
-        measured = Measured(records, SCALES[scale].recipe(dataset))
-        small = None
-        if scale != "small":
-            small = Measured(records, SCALES["small"].recipe(dataset))
+        measured = measured_at(scale, dataset, records)
         for part in parts(dataset):
-            judged.append(judge_part(part, dataset, measured, small))
+            found = measured.estimate(part)
+            verdict = word(found, part.bar)
+            judged.append(Judged(part, dataset, found, verdict, measured.missing(part)))
     return judged
-
-
-def judge_part(part: Part, dataset: str, measured: Measured, small: Measured | None) -> Judged:
-    """One part on one data set. small: the runs whose variance may be borrowed, or None."""
-    values = measured.values(part)
-    missing = tuple(name for name in values if values[name].count() == 0)
-    if missing:
-        values = values.iloc[:0]
-    borrow = None
-    if small is not None and not missing:
-        borrow = (small.values(part), small.spread_for(part))
-    pool = NO_SPREAD
-    if not missing:
-        pool = measured.spread_for(part)
-    found = estimate(part, values, pool, borrow)
-    return Judged(part, dataset, found, word(found, part.bar), missing)
 
 
 def overall(judged: Iterable[Judged], claim: str) -> tuple[Estimate, str]:

@@ -7,11 +7,11 @@ import pandas as pd
 
 from contrastlib.reproduction import grids
 from contrastlib.reproduction.aggregate import any_run, frame
-from contrastlib.reproduction.judging import Judged, Measured
+from contrastlib.reproduction.judging import Judged, Measured, measured_at
 from contrastlib.reproduction.names import LOSSES, NAMES, UNITS
 from contrastlib.reproduction.paper_table import COLUMNS
 from contrastlib.reproduction.run_index import SCALES, Cell, label
-from contrastlib.reproduction.verdicts import Part, estimate
+from contrastlib.reproduction.verdicts import Part
 
 __all__ = ["TABLE", "cell_text", "column_name", "differences", "parts_table", "table"]
 
@@ -94,7 +94,7 @@ def differences(
     columns = {}
     for measure in measures:
         for dataset in datasets:
-            measured = Measured(records, SCALES[scale].recipe(dataset))
+            measured = measured_at(scale, dataset, records)
             texts = {}
             for name, (first, second) in pairs.items():
                 part = Part("", name, measure, {first: 1.0, second: -1.0})
@@ -105,10 +105,9 @@ def differences(
 
 def difference_text(part: Part, measured: Measured) -> str:
     """One difference in points, or "not run"."""
-    values = measured.values(part)
-    if (values.count() == 0).any():
+    if measured.missing(part):
         return "not run"
-    found = estimate(part, values, measured.spread_for(part), None)
+    found = measured.estimate(part)
     text = f"{100 * found.effect:+.1f} ({100 * found.low:+.1f}, {100 * found.high:+.1f})"
     return text.replace("-", "−")
 

@@ -130,6 +130,9 @@ class Estimate:
     how: str
 
 
+NOT_RUN = Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
+
+
 def interval(values: Iterable[float]) -> tuple[float, float, float]:
     """Mean and 95 % interval of the mean by Student's t: infinite for one value, NaN for none."""
     array = np.asarray(list(values), dtype=float)
@@ -171,7 +174,7 @@ def estimate(
     counts = values.count()
     seeds = int(counts.min()) if len(counts) else 0
     if seeds == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none")
+        return NOT_RUN
     pooled = _pooled(part, values, pool, "pooled")
     paired = _paired(part, values, values, "t")
     borrowed = None
@@ -255,7 +258,7 @@ def join(found: Iterable[tuple[Part, Estimate]]) -> tuple[Estimate, float]:
     """
     pairs = [(part, one) for part, one in found if not math.isnan(one.effect)]
     if not pairs:
-        return Estimate(math.nan, math.nan, math.nan, 0, math.nan, 0, "none"), 0.0
+        return NOT_RUN, 0.0
     effect = float(np.mean([one.effect / part.unit for part, one in pairs]))
     bar = float(np.mean([part.bar / part.unit for part, _ in pairs]))
     variances = [(one.error / part.unit / len(pairs)) ** 2 for part, one in pairs]

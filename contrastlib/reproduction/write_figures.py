@@ -50,7 +50,9 @@ def write(
     identities.csv and beyond.csv; the ablations come as beyond-NAME.
 
     out: the folder, made if need be. runs: the folder with the outcomes; None: those that come with
-    the package. scales, datasets: which runs, as in `figures`. say: takes the report's lines.
+    the package. scales, datasets: which runs the numbered figures show, as in `figures`; the
+    verdicts have `desk` in any case, and Table 1 every scale with runs. say: takes the report's
+    lines.
     Errors: FileNotFoundError for no folder of runs, ValueError for a damaged outcome, an unknown
     data set or scale, or an `out` that is a file.
     """

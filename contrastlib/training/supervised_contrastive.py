@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from contrastlib.checks import check_row_numbers, check_tau
+from contrastlib.checks import check_row_numbers, check_tau, readable
 from contrastlib.numerics import at_least_float32, over_tau
 from contrastlib.pairs import check_embeddings
 
@@ -26,11 +26,18 @@ def supervised_contrastive(s: Tensor, is_positive: Tensor, tau: float) -> Tensor
 
     s [B, M], the similarities to all keys, -inf for a key that is not there; is_positive [B, M],
     bool, with at least one that is there in each row; tau > 0 -> loss [B], in nats.
+    Errors: ValueError for an anchor without a positive; looked for on the CPU only.
     """
     check_tau(tau)
     log_sum = torch.logsumexp(over_tau(s, tau), dim=1)  # [B]
     is_positive = is_positive & (s > -math.inf)
     positives = is_positive.sum(dim=1)  # [B]
+    if readable(positives) and bool((positives == 0).any()):
+        anchor = int((positives == 0).nonzero()[0])
+        raise ValueError(
+            f"anchor {anchor} has no positive among the keys; give each at least one, or leave "
+            "such anchors out"
+        )
     mean_positive = s.masked_fill(~is_positive, 0).sum(dim=1) / positives  # [B]
     return log_sum - mean_positive / tau
 
