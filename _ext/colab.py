@@ -25,7 +25,7 @@ START = """\
 try:
     import contrastlib
 except ImportError:
-    %pip install -q git+{repository}
+    %pip install -q "contrastlib[train,figures] @ git+{repository}"
 import torch
 
 gpu = "none, the processor will do"

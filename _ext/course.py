@@ -31,8 +31,8 @@ Text and figures: CC BY 4.0. Code: MIT. The book: {site}
 - `slides/`: a file for each chapter; open it in a browser. Arrow keys turn the slides, `t` changes
   between light and dark, printing gives one slide a page. No network is needed; `slides/mathjax/`
   must lie beside the files.
-- `lecturer/`: the guide with its plans, the notebooks with solutions, questions for an examination,
-  and their answers.
+- `lecturer/`: the guide with its plans, the notebooks with solutions, the formula sheet, questions
+  for an examination, their answers, and a formula sheet for the room.
 """
 PAGE = """\
 <!DOCTYPE html>
@@ -64,12 +64,10 @@ class Student(colab.Writer):
         return text
 
     def answer_kinds(self, title: str, text: str) -> list[str]:
-        """The empty cells after an exercise. One for the pencil may be worked out by hand and
-        checked by code.
+        """The empty cells after an exercise: one for words, and one for code unless the pencil is
+        enough.
         """
-        kinds = []
-        if title.startswith("Pencil"):
-            kinds.append("markdown")
+        kinds = ["markdown"]
         if not title.startswith("Pencil") or "import check_" in text:
             kinds.append("code")
         return kinds
@@ -126,9 +124,13 @@ def documents(writer: colab.Writer) -> dict[str, str]:
         raise ValueError(
             "book/lecturers_guide.md: the answers must stand in a dropdown 'Answers in outline'"
         )
+    sheet = (book_files.ROOT / "book" / "formula_sheet.md").read_text()
+    without_example = sheet.partition("## The example")[0]
     found = {
         "students/lab_sheet": lab[1:],
         "lecturer/guide": "".join([top, *(part for part in parts if part not in (lab, exam))]),
+        "lecturer/formula_sheet": sheet,
+        "lecturer/exam_formula_sheet": without_example,
         "lecturer/exam_questions": questions[1:],
         "lecturer/exam_answers": f"# Answers in outline\n\n{answers.rstrip().removesuffix('```')}",
     }

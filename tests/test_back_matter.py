@@ -72,12 +72,32 @@ def test_the_guide_adds_up_the_minutes_of_the_exercises(name):
     assert row == " | ".join(str(number) for number in expected)
 
 
-def test_every_exercise_of_the_table_has_a_hint():
+def total_row(heading):
+    """The numbers of the last row of the table under a heading."""
+    section = GUIDE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    row = re.search(r"^\| together \|(.+)\|$", section, re.MULTILINE)[1]
+    return [int(number.replace(",", "")) for number in re.findall(r"[\d,]+", row)]
+
+
+def test_the_guide_adds_up_its_tables():
+    minutes = [row.split(" | ")[-1] for row in rows("What each chapter gives").values()]
+    assert total_row("What each chapter gives") == [sum(map(int, minutes))]
+    columns = zip(
+        *(row.split(" | ") for row in rows("What the exercises take").values()), strict=True
+    )
+    assert total_row("What the exercises take") == [sum(map(int, column)) for column in columns]
+
+
+def test_the_guide_adds_up_the_points_of_the_examination():
+    points = re.findall(r"\*\((\d+) points\)\*", GUIDE)
+    assert f"The questions add up to {sum(map(int, points))} points" in GUIDE
+
+
+def test_every_exercise_has_its_hint_inside():
+    """Else students' notebooks have the hint below the answer, above the next exercise."""
     for name in rows("What the exercises take"):
-        text = prose(name)
-        for label in re.findall(r"^:label: (ex-\S+)$", text, re.MULTILINE):
-            before_solution = text.split(f":label: {label}\n")[1].split("{solution}")[0]
-            assert "hint" in before_solution.lower(), label
+        for _, body in exercises(name):
+            assert "{dropdown} Hint" in body, body.split("\n")[0]
 
 
 def numbers(text):

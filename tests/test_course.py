@@ -104,6 +104,8 @@ def test_every_chapter_has_its_three_files(folder):
     documents = (
         "students/lab_sheet",
         "lecturer/guide",
+        "lecturer/formula_sheet",
+        "lecturer/exam_formula_sheet",
         "lecturer/exam_questions",
         "lecturer/exam_answers",
     )
@@ -141,8 +143,7 @@ def test_an_empty_cell_follows_each_exercise(name, file, folder):
     assert len(exercises) >= 4
     expected = []
     for _, grade, label, body in exercises:
-        if grade == "Pencil":
-            expected.append(f"markdown-{label}")
+        expected.append(f"markdown-{label}")
         if grade != "Pencil" or "import check_" in body:
             expected.append(f"code-{label}")
     answers = [cell for cell in cells if "answer" in cell.metadata.get("tags", [])]

@@ -75,6 +75,9 @@ def check_break(answer: Callable) -> bool:
             "the temperature is missing from the scores.": lambda f, keys, pi, tau: mean_loss(
                 f[pi], keys, 1.0
             ),
+            "tau is not passed on: mean_loss then takes 0.2.": lambda f, keys, pi, tau: mean_loss(
+                f[pi], keys, 0.2
+            ),
             "tau belongs inside, before the exponential.": lambda f, keys, pi, tau: (
                 mean_loss(f[pi], keys, 1.0) / tau
             ),
