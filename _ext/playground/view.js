@@ -62,6 +62,7 @@ function restart(ui) {
   measureAll(ui);
   refresh(ui);
   sayNumbers(ui);
+  if (ui.playing) say(ui, ""); // the film goes on, and these numbers are soon old
 }
 
 /** A column for each learner: its name, its sphere, its temperature, and who takes the push. */

@@ -8,7 +8,7 @@ from matplotlib.ticker import NullLocator
 from contrastlib.reproduction import grids, plot_parts, words
 from contrastlib.reproduction.ablations import BASELINE, LABELS, numbers
 from contrastlib.reproduction.names import NAMES
-from contrastlib.reproduction.plotting import BLUE, GREEN, RED
+from contrastlib.reproduction.plotting import TAU_LINES, tau_colour
 
 __all__ = ["draw"]
 
@@ -69,16 +69,16 @@ def draw_effective(data: pd.DataFrame) -> Figure:
     """Effective negatives over training, on a logarithmic axis: mean and interval over seeds."""
     figure = Figure(figsize=(plot_parts.WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
-    lines = ("-", "--", "-.")
-    colours = (BLUE, GREEN, RED)
-    for line, colour, (tau, part) in zip(lines, colours, data.groupby("tau"), strict=True):
+    for tau, part in data.groupby("tau"):
+        colour = tau_colour(tau)
+        line = TAU_LINES[tau]
         title = rf"$\tau$ = {tau:g}"
         axes.semilogy(part["epoch"], part["mean"], color=colour, linestyle=line, label=title)
         axes.fill_between(
             part["epoch"], part["low"], part["high"], color=colour, alpha=0.2, linewidth=0
         )
     ticks = (100, 300, 1000, 3000, 10_000)
-    axes.set_yticks(ticks, ticks)
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="epoch", ylabel="effective negatives")
     title = f"{NAMES[data['dataset'].iloc[0]]}, {plot_parts.runs_title(data)}"

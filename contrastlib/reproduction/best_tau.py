@@ -222,11 +222,12 @@ def draw_question(axes: Axes, data: pd.DataFrame, title: str) -> None:
 
 
 def draw_curve(axes: Axes, part: pd.DataFrame, colour: str, marker: str, title: str) -> None:
-    """A curve's means, and each seed, faint."""
-    part = part[part["seeds"] > 0]
-    if len(part) == 0:
+    """A curve's means, dotted across temperatures that were not run, and each seed, faint."""
+    found = part[part["seeds"] > 0]
+    if len(found) == 0:
         return
+    axes.plot(found["tau"], found["mean"], color=colour, linestyle=plot_parts.GAP, linewidth=1)
     axes.plot(part["tau"], part["mean"], color=colour, marker=marker, markersize=5, label=title)
-    for tau, values in zip(part["tau"], part["values"], strict=True):
+    for tau, values in zip(found["tau"], found["values"], strict=True):
         if len(values) > 1:
             axes.plot([tau] * len(values), values, ".", color=colour, alpha=0.45, markersize=4)

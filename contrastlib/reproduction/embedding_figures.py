@@ -145,8 +145,8 @@ def draw_profile(axes: Axes, part: pd.DataFrame) -> None:
     if len(part) == 0:
         plot_parts.centre_text(axes, "not run")
     looks = {
-        "positive": (ORANGE, "s", part["rank"] == "pos"),
-        "ten nearest negatives": (BLUE, "o", part["rank"] != "pos"),
+        "positive": (BLUE, "s", part["rank"] == "pos"),
+        "ten nearest negatives": (ORANGE, "o", part["rank"] != "pos"),
     }
     for title, (colour, marker, which) in looks.items():
         some = part[which]

@@ -201,6 +201,10 @@ def over_tau(number: int, records: Records, scales: Names, datasets: Names) -> F
         axes.label_outer()
         if "ceiling" in data:
             draw_ceiling(axes, data["ceiling"].iloc[0])
+    if "ceiling" in data:  # leave room for its name, below the panel's title
+        bottom, _ = panels[0].get_ylim()
+        ceiling = data["ceiling"].iloc[0]
+        panels[0].set_ylim(bottom, ceiling + 0.17 * (ceiling - bottom))
     said = [*plot_parts.gap_note(data), *plot_parts.clipped_note(panels[0], data)]
     return plot_parts.finish(figure, data, GRID[number], *said)
 

@@ -77,8 +77,11 @@ def centre_text(axes: Axes, text: str) -> None:
 def temperature_axis(axes: Axes, taus: Iterable[float]) -> None:
     """A logarithmic axis with a tick at each temperature in use."""
     taus = sorted(set(taus))
+    labels = [f"{tau:g}" for tau in taus]
+    if 0.05 in taus and 0.07 in taus:
+        labels[taus.index(0.05)] = ""  # the two would touch
     axes.set_xscale("log")
-    axes.set_xticks(taus, [f"{tau:g}" for tau in taus])
+    axes.set_xticks(taus, labels)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(labelsize="small")
     axes.set(xlabel=r"temperature $\tau$", xlim=(taus[0] / 1.15, taus[-1] * 1.15))
@@ -173,7 +176,7 @@ def reference_line(
         place = high + 0.08 * span
         arrow = "↑ "
     else:
-        place = low - 0.14 * span
+        place = low - 0.2 * span
         arrow = "↓ "
     axes.text(
         0.02,
@@ -183,7 +186,7 @@ def reference_line(
         fontsize="small",
         transform=axes.get_yaxis_transform(),
     )
-    axes.set_ylim(min(low, place - 0.02 * span), max(high, place + 0.12 * span))
+    axes.set_ylim(min(low, place - 0.02 * span), max(high, place + 0.18 * span))
 
 
 def seeds_in_words(data: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ from contrastlib.reproduction.claims import CLAIMS
 from contrastlib.reproduction.judging import Judged
 from contrastlib.reproduction.names import NAMES
 from contrastlib.reproduction.paper_table import COLUMNS, DATASETS
-from contrastlib.reproduction.plotting import AMBER, BLUE, GREEN, GREY, RED
+from contrastlib.reproduction.plotting import AMBER, BLUE, GREEN, GREY, ORANGE, RED
 from contrastlib.reproduction.shipped import read_shipped
 from contrastlib.reproduction.verdicts import WORDS
 
@@ -209,7 +209,7 @@ def forest(judged: JudgedByScale) -> Figure:
     data = forest_numbers(judged)
     multiples = [claim for claim in CLAIMS if claim not in UNITS]
     heights = [len(multiples), *[1.3] * len(UNITS)]
-    figure = Figure(figsize=(plot_parts.WIDTH, 1.2 + 0.62 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(plot_parts.WIDTH, 1.2 + 0.72 * sum(heights)), layout="constrained")
     panels = figure.subplots(1 + len(UNITS), 1, height_ratios=heights)
     draw_forest(panels[0], data, multiples, 1.0)
     effects = data["effect"][data["in_multiples"]]
@@ -263,7 +263,7 @@ def draw_forest(axes: Axes, data: pd.DataFrame, chosen: list[str], factor: float
             here = (data["scale"] == scale) & (data["dataset"] == dataset)
             part = data[here & (data["claim"] == claim)]
             if len(part):
-                offset = 0.05 + 0.6 * index / max(len(pairs), 3)
+                offset = 0.5 * index / max(len(pairs), 3)
                 draw_effect(axes, part.iloc[0], row + offset, factor)
         if not len(data[data["claim"] == claim]):
             axes.text(0.02, row + 0.15, "not run", fontsize="small", va="center")
@@ -314,14 +314,14 @@ def draw_dumbbells(
 ) -> None:
     """One measure's dumbbells."""
     rows = np.arange(len(COLUMNS))
-    markers = {"small": ("o", BLUE), "desk": ("s", GREEN), "paper": ("D", RED)}
+    markers = {"small": ("o", BLUE), "desk": ("^", ORANGE), "paper": ("D", RED)}
     for place, scale in enumerate(scales):
         data = aggregate.frame(records, scale, [dataset], COLUMNS, measure)
         marker, colour = markers[scale]
         for row, cell in zip(rows, data.itertuples(), strict=True):
             if math.isfinite(cell.mean) and math.isfinite(cell.paper):
                 axes.plot([cell.mean, cell.paper], [row, row], color=GREY, linewidth=0.8)
-        axes.plot(data["mean"], rows, marker, color=colour, markersize=5, label=scale)
+        axes.plot(data["mean"], rows, marker, color=colour, markersize=5.5, label=scale)
         if place == 0 and data["paper"].notna().any():
             axes.plot(
                 data["paper"],
