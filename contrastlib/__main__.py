@@ -76,9 +76,14 @@ def sweep(options: argparse.Namespace) -> int:
     The exit code is 1 if a run failed, 130 if the sweep was stopped.
     """
     from contrastlib.reproduction import shipped
-    from contrastlib.training import slurm
+    from contrastlib.training import distributed, slurm
     from contrastlib.training import sweep as sweeps
 
+    if distributed.env_world_size() > 1:
+        raise ValueError(
+            "a sweep is one process and starts its own: call it without torchrun, which is for "
+            "train"
+        )
     if not options.dry_run:
         for name in ("tflops", "price"):
             if getattr(options, name) is not None:
@@ -113,6 +118,8 @@ def grid_runs(options: argparse.Namespace) -> list:
     """The recipes of a sweep: of each seed all data sets, of each data set the whole grid."""
     from contrastlib.reproduction import grids
 
+    if options.dataset is not None and any(text.startswith("dataset=") for text in options.set):
+        raise ValueError("--dataset and --set dataset=NAME are both given: give one of them")
     seeds = grids.SEEDS if options.seeds is None else options.seeds
     settings_of_datasets = [options.set]  # the recipe's own data set
     if options.dataset is not None:

@@ -202,7 +202,7 @@ def number_kept(negatives: int, alpha: float | None, k: int | None) -> int:
             f"k is {k}, but each anchor has only {negatives} negative(s): give k <= {negatives}, "
             "or alpha"
         )
-    return k
+    return int(k)  # of an unsigned type -k would be a large number
 
 
 def check_kept(k: int | None, negatives: Tensor) -> None:

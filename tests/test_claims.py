@@ -197,6 +197,13 @@ def test_the_silhouette_is_scikit_learns(classes):
     assert silhouette(record) == pytest.approx(silhouette_score(points, labels), abs=1e-12)
 
 
+def test_the_silhouette_of_a_collapse_is_zero():
+    """All points in one place; scikit-learn says 0, too."""
+    record = {"map": {"x": [0.0] * 4, "y": [0.0] * 4, "label": [0, 0, 1, 1]}}
+    assert silhouette(record) == 0
+    assert np.isnan(silhouette({"map": {}}))
+
+
 def test_runs_of_another_recipe_do_not_count(records):
     assert Runs(records, small("cifar10")).of(replace(small(), epochs=5)) == {}
     other = [run_like_the_papers("contrastive", 0.2, 7, "cifar100")]

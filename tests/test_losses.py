@@ -531,9 +531,10 @@ def test_alpha_and_k(alpha, k, error, words):
             call()
 
 
-def test_k_may_be_a_whole_number_of_numpy():
+@pytest.mark.parametrize("kind_of_k", [np.int64, np.uint8, np.uint64])
+def test_k_may_be_a_whole_number_of_numpy(kind_of_k):
     s_pos, s_neg = similarities()
-    k = np.int64(3)
+    k = kind_of_k(3)
     assert torch.equal(
         hard_contrastive(s_pos, s_neg, 0.1, k=k), hard_contrastive(s_pos, s_neg, 0.1, k=3)
     )

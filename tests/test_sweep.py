@@ -326,6 +326,8 @@ def test_dry_run_knows_what_was_measured_and_begun(tmp_path, no_workers):
         (["maps", "--device", "tpu"], "there is no device 'tpu'"),
         (["maps", "--dry-run", "--tflops", "0"], "tflops is 0.0; it must be finite and above 0"),
         (["maps", "--dry-run", "--price", "nan"], "price is nan"),
+        (["maps", "--dataset", "digits", "--set", "dataset=cifar10"], "give one of them"),
+        (["maps", "--set", "lr={{}}"], "lr is '{{}}'"),
         (["maps", "--price", "2"], "--price is for the estimate: give --dry-run"),
         (["maps", "--tflops", "8"], "--tflops is for the estimate: give --dry-run"),
         (["maps", "--dry-run", "--slurm", "nonsense"], "nonsense"),
@@ -340,6 +342,13 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, capsy
     assert words in error
     assert error.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_under_torchrun_is_refused(tmp_path, monkeypatch, capsys, no_workers):
+    """Its workers would wait for each other."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["sweep", "maps", "--recipe", "live", "--out", str(tmp_path / "runs")]) == 2
+    assert "call it without torchrun" in capsys.readouterr().err
 
 
 def test_exit_codes(tmp_path, monkeypatch, capsys):

@@ -23,6 +23,7 @@ The primary parts, and why these:
   minus that at 0.07.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -65,8 +66,10 @@ def silhouette(record: dict) -> float:
     points, in [-1, 1].
 
     Rousseeuw (1987): (b - a) / max(a, b), where a is a point's mean distance to its own class, and
-    b that to the nearest other class.
+    b that to the nearest other class; 0 where both are 0, as after a collapse. NaN without a map.
     """
+    if not record["map"]:
+        return math.nan
     points = np.stack([record["map"]["x"], record["map"]["y"]], axis=1).astype(float)
     classes, labels = np.unique(record["map"]["label"], return_inverse=True)
     rows = np.arange(len(points))
@@ -77,7 +80,8 @@ def silhouette(record: dict) -> float:
     means = totals / counts
     means[rows, labels] = np.inf
     other = means.min(axis=1)
-    coefficients = (other - own) / np.maximum(own, other)
+    largest = np.maximum(own, other)
+    coefficients = np.divide(other - own, largest, out=np.zeros_like(own), where=largest > 0)
     coefficients[counts[labels] == 1] = 0
     return float(coefficients.mean())
 
