@@ -125,12 +125,15 @@ def add_lines(kept: Outputs, text: str) -> None:
 
 
 def html_output(data: dict, address: str) -> nbformat.NotebookNode:
-    """A table; of something else what it says of itself in words, and where to see it."""
+    """A table that is not long; of anything else what it is, in words, and where to see it."""
     html = data["text/html"]
     words = data["text/plain"]
-    if "<table" in html and "<script" not in html and len(html) <= LONGEST:
-        return nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": words})
     hint = "It moves when this cell has run"
+    if "<table" in html and "<script" not in html:
+        if len(html) <= LONGEST:
+            return nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": words})
+        words = "A long table."
+        hint = "It is shown when this cell has run"
     page = f'{hint}, and in <a href="{address}">the book</a>.'
     kept = {
         "text/html": f"<p>{escape(words)}</p><p><em>{page}</em></p>",
